@@ -1,0 +1,32 @@
+"""Where now, chance and ids come from; handed to whoever needs them, so that tests can hold them still."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+import uuid_utils
+
+from crossdock.model.time import Instant
+
+Clock: TypeAlias = Callable[[], Instant]
+Fraction: TypeAlias = Callable[[], float]
+
+
+def system_now() -> Instant:
+    return time.time_ns() // 1_000
+
+
+system_fraction: Fraction = random.random
+
+
+def new_id(prefix: str) -> str:
+    """`prefix` and a time-ordered UUIDv7 in hex, such as `evt_019aa5c8d2f47c2e9b1f3e6a7d8c9b0a`."""
+    return f"{prefix}_{uuid_utils.uuid7().hex}"
+
+
+def new_token() -> str:
+    """A fencing token: unique for every claim."""
+    return uuid_utils.uuid4().hex

@@ -1,0 +1,96 @@
+"""Outgoing messages: replies now, notifications later; and what an attempt to send one means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from crossdock.model.event import Event
+from crossdock.model.outcome import Failure, Result
+from crossdock.model.retry import RetryPolicy
+from crossdock.model.states import DeliveryMove
+from crossdock.model.time import Instant, later
+
+ATTEMPT_BODY_BYTES = 64 * 1024
+"""How much of a request and of a response is kept with an attempt."""
+
+
+class DeliveryKind(StrEnum):
+    REPLY = "reply"
+    NOTIFICATION = "notification"
+
+
+@dataclass(frozen=True, slots=True)
+class HandledEvent:
+    """What a reply tells: the event and how its run ended. Made of immutable rows, so every attempt sends the same."""
+
+    event: Event
+    succeeded: bool
+    result: Result | None
+    error: Failure | None
+    attempts: int
+    handled_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedDelivery:
+    """A delivery that this process holds, with all that it needs to send it. Its id is its idempotency key for ever."""
+
+    id: str
+    kind: DeliveryKind
+    integration_id: str
+    created_at: Instant
+    expires_at: Instant | None
+    attempts: int
+    """Tries so far, the coming one included."""
+    lease_token: str
+    handled: HandledEvent
+
+
+@dataclass(frozen=True, slots=True)
+class SendReport:
+    """What one try to send looked like. `status` is None when no answer came; `error` says why then."""
+
+    started_at: Instant
+    finished_at: Instant
+    request_headers: tuple[tuple[str, str], ...]
+    status: int | None = None
+    response_headers: tuple[tuple[str, str], ...] = ()
+    response_body: bytes = b""
+    error: str | None = None
+    permanent: bool = False
+    """Trying again can't help (a forbidden address, an invalid URL)."""
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an attempt means for its delivery. `due_at` is set for a retry."""
+
+    move: DeliveryMove
+    due_at: Instant | None = None
+
+
+def judge_attempt(
+    report: SendReport, *, attempts_made: int, policy: RetryPolicy, expires_at: Instant | None, fraction: float
+) -> Verdict:
+    """Decide what follows from an attempt.
+
+    2xx is delivered; 408, 425, 429, 5xx and network faults are tried again; everything else fails for good. A retry
+    that could only happen after `expires_at` is not waited for: the delivery expires then, not now, so that an
+    operator sees the reason at the time that was promised.
+    """
+    if report.status is not None and 200 <= report.status < 300:
+        return Verdict(DeliveryMove.DELIVER)
+    if report.permanent or not (report.status is None or is_passing(report.status)):
+        return Verdict(DeliveryMove.FAIL)
+    if not policy.has_another(attempts_made):
+        return Verdict(DeliveryMove.FAIL)
+    wait = policy.delay_before_next(attempts_made, fraction, report.retry_after)
+    due_at = later(report.finished_at, wait)
+    return Verdict(DeliveryMove.RETRY, due_at if expires_at is None else min(due_at, expires_at))
+
+
+def is_passing(status: int) -> bool:
+    """Whether an HTTP status says that the same request may succeed later."""
+    return status in (408, 425, 429) or status >= 500

@@ -1,0 +1,40 @@
+"""An accepted call, and its body as expressions see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crossdock.model.time import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was called, byte for byte. Repeated query parameters and headers are kept, in order."""
+
+    method: str
+    path: str
+    """As it was sent, percent-decoded, with the leading `/`."""
+    query: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...]
+    """Names in lower case. Credentials are replaced by `[redacted]`."""
+    content_type: str
+    body: bytes
+    key_id: str | None = None
+    """The API key that was used."""
+    source_ip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One accepted call. Immutable."""
+
+    id: str
+    integration_id: str
+    received_at: Instant
+    request: Request
+    replay_of: str | None = None
+
+
+def run_id_of(event_id: str) -> str:
+    """The id of the run that processes the event: each event has exactly one (a replay is a new event)."""
+    return "run_" + event_id.removeprefix("evt_")

@@ -1,0 +1,67 @@
+"""A run: the processing of one event by one workflow version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from crossdock.model.event import Event
+from crossdock.model.outcome import Failure, Json, Result
+from crossdock.model.time import Instant
+
+MAX_LOSSES = 3
+"""How often a run may be lost with its node before it is taken for the cause and fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The strict order that a run belongs to. `id` names integration and ordering key."""
+
+    id: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedRun:
+    """A run that this process holds, with all that it needs to work on it without another read."""
+
+    event: Event
+    workflow_number: int
+    attempts: int
+    """Starts so far, this one included."""
+    losses: int
+    lease_token: str
+    lane: Lane | None
+    journal: tuple["JournalEntry", ...] = ()
+    """What earlier attempts have durably finished."""
+
+
+class StepStatus(StrEnum):
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One finished step: what went in, what came out."""
+
+    id: str
+    kind: str
+    status: StepStatus
+    started_at: Instant
+    finished_at: Instant
+    attempts: int
+    input: Json = None
+    output: Json = None
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """What one commit added to a run's history: finished steps, and the result once it is decided."""
+
+    position: int
+    steps: tuple[StepRecord, ...]
+    result: Result | None = None
+    """Set at most once in a run's life: the first one counts."""
