@@ -182,13 +182,10 @@ run = Table(
     _words("state", RunState, "run_state"),
     _words("waiting_for", WaitingFor, "run_waiting_for"),
     CheckConstraint("(state = 'running') = (lease_token IS NOT NULL)", name="run_lease"),
-    CheckConstraint(
-        "(state IN ('succeeded', 'failed', 'canceled')) = (finished_at IS NOT NULL)", name="run_finished"
-    ),
+    CheckConstraint("(state IN ('succeeded', 'failed', 'canceled')) = (finished_at IS NOT NULL)", name="run_finished"),
     Index(
         "run_claimable",
         "integration_id",
-        "losses",
         "due_at",
         "event_id",
         sqlite_where=text("state IN ('queued', 'retrying') AND lane_id IS NULL"),

@@ -1,0 +1,77 @@
+"""The record: everything that outlives the process. The only package with SQL or a database driver.
+
+`Store` is its face: `read` and `write` carry out functions of this package's modules on a connection, `submit` shares
+a commit with whatever else waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from crossdock.store.database import READERS, Database, Dialect, LockFile, lock_file, open_database
+from crossdock.store.migrate import migrate
+from crossdock.store.record import CommitObserver, HotChange, Recorder
+
+T = TypeVar("T")
+
+
+class Store:
+    """One opened database. Its functions run on threads; the answers come back on the event loop."""
+
+    def __init__(self, database: Database, observe_commit: CommitObserver | None = None) -> None:
+        self.database = database
+        self._recorder = Recorder(database, observe_commit)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._lock: LockFile | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    def start(self) -> None:
+        """Lock (SQLite), bring the tables up to date, start the writer. Misconfigured when one of them is refused."""
+        self._lock = lock_file(self.database)
+        if self._lock is not None:
+            self._lock.acquire()
+        migrate(self.database)
+        self._recorder.start()
+
+    async def stop(self) -> None:
+        """Record what waits, then let go of the database."""
+        await self._recorder.stop()
+        self._readers.shutdown(wait=False)
+        self.database.dispose()
+        if self._lock is not None:
+            self._lock.release()
+
+    async def read(self, query: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """`query(connection, ...)` on a connection that can't write; StoreUnavailable when there is none."""
+
+        def work() -> T:
+            with self.database.reading() as connection:
+                return query(connection, *arguments, **named)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
+    async def write(self, change: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """`change(connection, ...)` in a transaction of its own, committed when this returns."""
+        return await self._recorder.write(lambda connection: change(connection, *arguments, **named))
+
+    def submit(self, change: HotChange, after: Callable[[Any], None] | None = None) -> asyncio.Future[Any]:
+        """Record a hot change with the next shared commit; see `record.Recorder.submit`."""
+        return self._recorder.submit(change, after)
+
+
+@asynccontextmanager
+async def open_store(url: str, observe_commit: CommitObserver | None = None) -> AsyncIterator[Store]:
+    """A started store, stopped at the end."""
+    store = Store(open_database(url), observe_commit)
+    store.start()
+    try:
+        yield store
+    finally:
+        await store.stop()

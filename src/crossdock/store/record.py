@@ -1,0 +1,245 @@
+"""Group commit: one thread writes everything that waits as multi-row statements in one transaction.
+
+There is no timer: the batch that forms while the last commit runs is the only delay. A failed commit fails every
+waiter of its batch; a poisoned change is found by halving and fails alone. Changes of one kind keep their order, and
+kinds are recorded in the order of their `rank`, so that several processes take row locks in the same order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from crossdock.model.errors import CrossdockError, Misconfigured, StoreUnavailable
+from crossdock.store.database import Database, is_unavailable, unavailable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MAX_BATCH = 256
+
+
+class HotChange(Protocol):
+    """A change that shares its commit with others. `record` writes many at once and answers for each, in order."""
+
+    rank: ClassVar[int]
+
+    @classmethod
+    def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[Any]: ...
+
+
+class CommitObserver(Protocol):
+    def __call__(self, changes: int, seconds: float) -> None: ...
+
+
+@dataclass(slots=True)
+class _Waiting:
+    future: asyncio.Future[Any]
+    change: Any
+    after: Callable[[Any], None] | None = None
+
+
+@dataclass(slots=True)
+class _Call:
+    """A change in a transaction of its own: configuration, claims by watch, retention."""
+
+    future: asyncio.Future[Any]
+    work: Callable[[Connection], Any]
+
+
+_STOP = object()
+
+
+class Recorder:
+    """The only writer of this process. Futures are resolved on the loop that called `start`."""
+
+    def __init__(self, database: Database, observe_commit: CommitObserver | None = None) -> None:
+        self._database = database
+        self._observe_commit = observe_commit
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._connection: Connection | None = None
+        self._retry_at = 0.0
+        self._failures = 0
+
+    def start(self) -> None:
+        """Connect and begin to record; what connecting raises is raised here."""
+        self._loop = asyncio.get_running_loop()
+        self._connection = self._connect()
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Record what waits, then close the connection."""
+        self._queue.put(_STOP)
+        await asyncio.to_thread(self._thread.join)
+
+    def submit(self, change: HotChange, after: Callable[[Any], None] | None = None) -> asyncio.Future[Any]:
+        """Queue a change. `after` is called on the loop with its answer once it is durable, even if nobody waits."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._queue.put(_Waiting(future, change, after))
+        return future
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Carry out `work` in a transaction of its own; what it raises is raised here and nothing is kept."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._queue.put(_Call(future, work))
+        return await future  # type: ignore[no-any-return]
+
+    # --- on the recorder's thread ----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            items = self._take()
+            ending = items[-1] is _STOP
+            if ending:
+                items.pop()
+            hot = [item for item in items if isinstance(item, _Waiting)]
+            if hot:
+                self._commit(hot)
+            for item in items:
+                if isinstance(item, _Call):
+                    self._call(item)
+            if ending:
+                self._disconnect()
+                return
+
+    def _take(self) -> list[Any]:
+        items = [self._queue.get()]
+        while len(items) < MAX_BATCH and items[-1] is not _STOP:
+            try:
+                items.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return items
+
+    def _commit(self, batch: list[_Waiting]) -> None:
+        started = time.perf_counter()
+        try:
+            answers = self._transact(lambda connection: _record(connection, [waiting.change for waiting in batch]))
+        except StoreUnavailable as error:
+            self._resolve(batch, [error] * len(batch))
+        except Exception as error:  # a poisoned change: it must not fail its neighbours
+            if len(batch) > 1:
+                half = len(batch) // 2
+                self._commit(batch[:half])
+                self._commit(batch[half:])
+            else:
+                logger.error("a change was refused by the database", exc_info=error)
+                self._resolve(batch, [error])
+        else:
+            if self._observe_commit is not None:
+                self._observe_commit(len(batch), time.perf_counter() - started)
+            self._resolve(batch, answers)
+
+    def _call(self, call: _Call) -> None:
+        answer: Any
+        try:
+            answer = self._transact(call.work)
+        except Exception as error:
+            answer = error
+        self._post(_settle_future, call.future, answer)
+
+    def _transact(self, work: Callable[[Connection], T]) -> T:
+        connection = self._connected()
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if self._database.dialect == "sqlite" else "BEGIN")
+            answer = work(connection)
+            connection.exec_driver_sql("COMMIT")
+            self._failures = 0
+            return answer
+        except Exception as error:
+            self._roll_back(connection, error)
+            if is_unavailable(error):
+                logger.warning("the database can't be written: %s", error)
+                raise unavailable(error) from error
+            raise
+
+    def _roll_back(self, connection: Connection, error: Exception) -> None:
+        try:
+            if not connection.invalidated:
+                connection.exec_driver_sql("ROLLBACK")
+        except DBAPIError as failure:
+            logger.debug("rolling back failed: %s", failure)  # SQLite has rolled back by itself, or the link is gone
+        if is_unavailable(error) and self._database.dialect == "postgresql":
+            self._disconnect()
+
+    def _connected(self) -> Connection:
+        """The connection; a lost one is made anew, not more often than a growing, jittered pause allows."""
+        if self._connection is not None:
+            return self._connection
+        if time.monotonic() < self._retry_at:
+            raise StoreUnavailable("the database is away; trying to reach it again", self._retry_at - time.monotonic())
+        try:
+            self._connection = self._connect()
+        except (DBAPIError, Misconfigured) as error:
+            self._failures += 1
+            pause = min(2.0, 0.05 * 2 ** min(self._failures, 10)) * (0.5 + random.random() / 2)
+            self._retry_at = time.monotonic() + pause
+            raise unavailable(error) from error
+        return self._connection
+
+    def _connect(self) -> Connection:
+        return self._database.writer.connect()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            connection.invalidate() if self._database.dialect == "postgresql" else None
+            connection.close()
+        except DBAPIError as error:
+            logger.debug("closing the connection failed: %s", error)
+
+    def _resolve(self, batch: list[_Waiting], answers: Sequence[Any]) -> None:
+        self._post(_settle_batch, batch, answers)
+
+    def _post(self, function: Callable[..., None], *arguments: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:  # the loop is closed: the process ends, nobody waits any more
+            logger.debug("an answer came after the loop had closed")
+
+
+def _record(connection: Connection, changes: list[Any]) -> list[Any]:
+    """Write the changes kind by kind; the answers in the order of the changes."""
+    kinds: dict[type[HotChange], list[int]] = {}
+    for position, change in enumerate(changes):
+        kinds.setdefault(type(change), []).append(position)
+    answers: list[Any] = [None] * len(changes)
+    for kind in sorted(kinds, key=lambda kind: kind.rank):
+        positions = kinds[kind]
+        given = kind.record(connection, [changes[position] for position in positions])
+        for position, answer in zip(positions, given, strict=True):
+            answers[position] = answer
+    return answers
+
+
+def _settle_batch(batch: list[_Waiting], answers: Sequence[Any]) -> None:
+    for waiting, answer in zip(batch, answers, strict=True):
+        _settle_future(waiting.future, answer)
+        if waiting.after is not None and not isinstance(answer, Exception):
+            waiting.after(answer)
+
+
+def _settle_future(future: asyncio.Future[Any], answer: Any) -> None:
+    if future.done():  # whoever waited has gone; the change itself is recorded
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
+
+
+__all__ = ["MAX_BATCH", "CrossdockError", "HotChange", "Recorder"]
