@@ -1,0 +1,121 @@
+"""What every test may ask for: both databases, a store, held time and chance, a sink for outgoing calls."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from crossdock.store import Store, open_store
+from crossdock.store.database import open_database
+from crossdock.store.migrate import migrate
+from tests.support.held import HeldClock
+from tests.support.postgres import ForeignServer, OwnServer
+from tests.support.sink import Sink
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> HeldClock:
+    """Time that stands still: `clock()` tells it, `clock.advance(seconds)` moves it."""
+    return HeldClock()
+
+
+@pytest.fixture
+def fraction() -> Callable[[], float]:
+    """Chance that is the same in every run."""
+    return random.Random(7).random
+
+
+@pytest.fixture
+async def sink(anyio_backend: str) -> AsyncIterator[Sink]:
+    """A local web server that records what it is sent and answers as told."""
+    server = Sink()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+# --- databases -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[ForeignServer]:
+    """The PostgreSQL server of this session: `CROSSDOCK_TEST_POSTGRES`, or one of our own."""
+    given = os.environ.get("CROSSDOCK_TEST_POSTGRES")
+    if given:
+        yield ForeignServer(given)
+        return
+    server = OwnServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[OwnServer]:
+    """A server for one test that stops, starts or kills it."""
+    server = OwnServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "crossdock.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: ForeignServer) -> Iterator[str]:
+    name = postgres.create_database()
+    _migrate(postgres.url(name))
+    yield name
+    postgres.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh, migrated database; the test runs once on each kind."""
+    if request.param == "sqlite":
+        path = tmp_path / "crossdock.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server: ForeignServer = request.getfixturevalue("postgres")
+    name = server.create_database(request.getfixturevalue("postgres_template"))
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without any table, as it is before the first start."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    server: ForeignServer = request.getfixturevalue("postgres")
+    name = server.create_database()
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture
+async def store(database_url: str, anyio_backend: str) -> AsyncIterator[Store]:
+    """An opened store on `database_url`."""
+    async with open_store(database_url) as opened:
+        yield opened
+
+
+def _migrate(url: str) -> None:
+    database = open_database(url)
+    migrate(database)
+    database.dispose()

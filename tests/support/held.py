@@ -1,0 +1,22 @@
+"""Time and chance that stand still until a test moves them."""
+
+from __future__ import annotations
+
+from crossdock.model.time import Instant, later
+
+START: Instant = 1_790_000_000_000_000
+"""2026-09-21T13:33:20Z"""
+
+
+class HeldClock:
+    """A clock for whoever wants a `Clock`: calling it tells the time, `advance` moves it."""
+
+    def __init__(self, start: Instant = START) -> None:
+        self.now = start
+
+    def __call__(self) -> Instant:
+        return self.now
+
+    def advance(self, seconds: float) -> Instant:
+        self.now = later(self.now, seconds)
+        return self.now
