@@ -1,0 +1,273 @@
+"""Recording accepted calls: the event, its run, its place in its lane, its dedupe key, in one shared commit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, TypeAlias
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy.sql.dml import Insert
+
+from crossdock.model.event import Event, Request
+from crossdock.model.run import Lane, LeasedRun
+from crossdock.model.states import RunState
+from crossdock.model.time import Instant, later
+from crossdock.store import schema
+from crossdock.store.statements import RowInsert
+
+encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What this node offers: a free slot for the run, or to own the lane that the event goes to."""
+
+    node_id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class DedupeKey:
+    key: str
+    within: float
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The event is durable. `run` is set when it is leased to this node.
+
+    `lane` is set when it waits for its turn there; `lane_token` with it when this node owns the lane.
+    """
+
+    event: Event
+    workflow_number: int
+    run: LeasedRun | None = None
+    lane: Lane | None = None
+    lane_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Nothing was recorded: `event_id` is the first event with this key."""
+
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """A call to be recorded. Its answer is `Accepted` or `Duplicate`.
+
+    With `finished`, the event has nothing to be run and succeeds as it is recorded.
+    """
+
+    rank: ClassVar[int] = 30
+
+    event: Event
+    workflow_number: int
+    lease: Lease | None = None
+    lane_key: str | None = None
+    dedupe: DedupeKey | None = None
+    finished: bool = False
+
+    @classmethod
+    def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[AcceptAnswer]:
+        duplicates = _claim_dedupe_keys(connection, changes)
+        fresh = [change for n, change in enumerate(changes) if n not in duplicates]
+        places = _take_places(connection, fresh)
+        _insert_events.execute(connection, [_event_row(change.event) for change in fresh])
+        _insert_runs.execute(
+            connection, [_run_row(change, places.get(change.event.id, _NO_PLACE)[0]) for change in fresh]
+        )
+        return [
+            Duplicate(duplicates[n]) if n in duplicates else _accepted(change, places.get(change.event.id, _NO_PLACE))
+            for n, change in enumerate(changes)
+        ]
+
+
+AcceptAnswer: TypeAlias = Accepted | Duplicate
+
+
+def lane_id(integration_id: str, key: str) -> str:
+    return f"{integration_id}:{key}"
+
+
+_NO_PLACE: tuple[None, None] = (None, None)
+
+
+def _accepted(change: Accept, place: tuple[Lane | None, str | None]) -> Accepted:
+    if change.lease is None or change.lane_key is not None:
+        return Accepted(change.event, change.workflow_number, None, *place)
+    run = LeasedRun(
+        event=change.event,
+        workflow_number=change.workflow_number,
+        attempts=1,
+        losses=0,
+        lease_token=change.lease.token,
+        lane=None,
+    )
+    return Accepted(change.event, change.workflow_number, run)
+
+
+# --- dedupe ----------------------------------------------------------------------------------------------------------
+
+
+def _claim_dedupe_keys(connection: Connection, changes: Sequence[Accept]) -> dict[int, str]:
+    """Positions of duplicates, each with the id of the first event. Keys are taken one by one: they are rare."""
+    duplicates: dict[int, str] = {}
+    for position, change in enumerate(changes):
+        if change.dedupe is None:
+            continue
+        event = change.event
+        _forget_expired(connection, event.integration_id, change.dedupe.key, event.received_at)
+        row = (event.integration_id, change.dedupe.key, event.id, later(event.received_at, change.dedupe.within))
+        if not _insert_dedupe.execute(connection, [row]):
+            duplicates[position] = _first_event(connection, event.integration_id, change.dedupe.key)
+    return duplicates
+
+
+_FORGET = delete(schema.dedupe).where(
+    schema.dedupe.c.integration_id == bindparam("integration"),
+    schema.dedupe.c.key == bindparam("dedupe_key"),
+    schema.dedupe.c.expires_at <= bindparam("now"),
+)
+_FIRST = select(schema.dedupe.c.event_id).where(
+    schema.dedupe.c.integration_id == bindparam("integration"), schema.dedupe.c.key == bindparam("dedupe_key")
+)
+
+
+def _forget_expired(connection: Connection, integration_id: str, key: str, now: Instant) -> None:
+    connection.execute(_FORGET, {"integration": integration_id, "dedupe_key": key, "now": now})
+
+
+def _first_event(connection: Connection, integration_id: str, key: str) -> str:
+    return str(connection.execute(_FIRST, {"integration": integration_id, "dedupe_key": key}).scalar_one())
+
+
+def _keep_first(statement: Insert) -> Any:
+    return statement.on_conflict_do_nothing().returning(schema.dedupe.c.event_id)  # type: ignore[attr-defined]
+
+
+_insert_dedupe = RowInsert(schema.dedupe, _keep_first)
+
+# --- lanes -----------------------------------------------------------------------------------------------------------
+
+
+def _take_places(connection: Connection, changes: Sequence[Accept]) -> dict[str, tuple[Lane, str | None]]:
+    """Each ordered event's place in its lane, in the order of the changes, and the lane's token if it is ours.
+
+    The row of a lane is locked until the commit, so that sequences are handed out in the order of commits. Lanes are
+    taken sorted, so that two processes can't wait for each other. A lane that nobody owns becomes this node's.
+    """
+    ordered = [change for change in changes if change.lane_key is not None]
+    if not ordered:
+        return {}
+    counts = Counter((change.event.integration_id, str(change.lane_key)) for change in ordered)
+    offers = {(c.event.integration_id, str(c.lane_key)): c.lease for c in ordered}
+    rows = [_lane_row(place, count, offers[place]) for place, count in sorted(counts.items())]
+    taken = {row.id: row for row in _advance_lanes.execute(connection, rows)}
+    next_of = {lane_id(*place): taken[lane_id(*place)].last_sequence - count + 1 for place, count in counts.items()}
+    places: dict[str, tuple[Lane, str | None]] = {}
+    for change in ordered:
+        name = lane_id(change.event.integration_id, str(change.lane_key))
+        is_ours = change.lease is not None and taken[name].lease_node == change.lease.node_id
+        places[change.event.id] = (Lane(name, next_of[name]), taken[name].lease_token if is_ours else None)
+        next_of[name] += 1
+    return places
+
+
+def _lane_row(place: tuple[str, str], count: int, offer: Lease | None) -> tuple[Any, ...]:
+    node_id, token = (offer.node_id, offer.token) if offer else (None, None)
+    return (lane_id(*place), *place, count, node_id, token)
+
+
+def _add_to_sequence(statement: Insert) -> Any:
+    lane, new = schema.lane.c, statement.excluded  # type: ignore[attr-defined]
+    return statement.on_conflict_do_update(  # type: ignore[attr-defined]
+        index_elements=["id"],
+        set_={
+            "last_sequence": lane.last_sequence + new.last_sequence,
+            "lease_node": func.coalesce(lane.lease_node, new.lease_node),
+            "lease_token": func.coalesce(lane.lease_token, new.lease_token),
+        },
+    ).returning(lane.id, lane.last_sequence, lane.lease_node, lane.lease_token)
+
+
+_advance_lanes = RowInsert(schema.lane, _add_to_sequence)
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+_insert_events = RowInsert(schema.event)
+_insert_runs = RowInsert(schema.run)
+
+
+def _event_row(event: Event) -> tuple[Any, ...]:
+    request = event.request
+    return (
+        event.id,
+        event.integration_id,
+        event.received_at,
+        request.method,
+        request.path,
+        encode(request.query).decode(),
+        encode(request.headers).decode(),
+        request.content_type,
+        request.key_id,
+        request.source_ip,
+        event.replay_of,
+        len(request.body),
+        request.body,
+    )
+
+
+def event_of(row: Any) -> Event:
+    """The event of a row of `event`."""
+    request = Request(
+        method=row.method,
+        path=row.path,
+        query=_decode_pairs(row.query),
+        headers=_decode_pairs(row.headers),
+        content_type=row.content_type,
+        body=bytes(row.body),
+        key_id=row.key_id,
+        source_ip=row.source_ip,
+    )
+    return Event(row.id, row.integration_id, row.received_at, request, row.replay_of)
+
+
+_decode_pairs = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
+
+
+def _run_row(change: Accept, lane: Lane | None) -> tuple[Any, ...]:
+    event = change.event
+    lease = change.lease if lane is None else None
+    if change.finished:
+        state, started_at, finished_at = RunState.SUCCEEDED, event.received_at, event.received_at
+    elif lease is not None:
+        state, started_at, finished_at = RunState.RUNNING, event.received_at, None
+    else:
+        state, started_at, finished_at = RunState.QUEUED, None, None
+    return (
+        event.id,
+        event.integration_id,
+        state.value,
+        None,
+        change.workflow_number,
+        lane.id if lane else None,
+        lane.sequence if lane else None,
+        event.received_at,
+        event.received_at,
+        started_at,
+        finished_at,
+        1 if lease is not None or change.finished else 0,
+        0,
+        lease.node_id if lease else None,
+        lease.token if lease else None,
+        False,
+        None,
+        None,
+        None,
+    )

@@ -1,0 +1,198 @@
+"""Taking runs to work on them: queued ones of an integration, the next one of a lane, those of dead nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+from sqlalchemy import CTE, BigInteger, Connection, Executable, String, exists, func, null, select, text, update
+
+from crossdock.model.outcome import Failure
+from crossdock.model.run import MAX_LOSSES, Lane, LeasedRun
+from crossdock.model.states import RUN_MOVES, RunMove, RunState
+from crossdock.model.time import Instant
+from crossdock.store import schema
+from crossdock.store.accept import event_of
+from crossdock.store.journal import read_entries
+from crossdock.store.statements import RowUpdate
+
+run = schema.run
+lane = schema.lane
+
+# Written out, not bound: both databases use a partial index only for the very words of its condition.
+IS_CLAIMABLE = text("run.state IN ('queued', 'retrying')")
+IS_FREE = text("run.state IN ('queued', 'retrying') AND run.lane_id IS NULL")
+IS_UNFINISHED = text("run.state NOT IN ('succeeded', 'failed', 'canceled')")
+
+# --- unordered runs --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Take up to `len(tokens)` due runs of one integration, oldest first. Its answer is the leased runs.
+
+    Runs that were lost with a node are left out: `claim_quarantined` takes those one at a time, so that a payload that
+    kills its process does not take others with it again and again.
+    """
+
+    rank: ClassVar[int] = 40
+
+    integration_id: str
+    node_id: str
+    tokens: tuple[str, ...]
+    now: Instant
+
+    @classmethod
+    def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[list[LeasedRun]]:
+        return [
+            _claim(connection, _claimable(change.integration_id, change.now, len(change.tokens)), change)
+            for change in changes
+        ]
+
+
+def _claimable(integration_id: str, now: Instant, limit: int) -> Any:
+    return (
+        select(run.c.event_id)
+        .where(IS_FREE, run.c.integration_id == integration_id, run.c.due_at <= now, run.c.losses == 0)
+        .order_by(run.c.due_at, run.c.event_id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _claim(connection: Connection, query: Any, change: Claim) -> list[LeasedRun]:
+    ids = list(connection.execute(query).scalars())
+    rows = [(event_id, token, change.node_id, change.now) for event_id, token in zip(ids, change.tokens, strict=False)]
+    claimed = {row.event_id for row in _take_runs.execute(connection, rows)} if rows else set()
+    return read_leased(connection, [row[0] for row in rows if row[0] in claimed])
+
+
+def claim_quarantined(connection: Connection, node_id: str, token: str, now: Instant) -> LeasedRun | None:
+    """Take one due run that was lost with a node before."""
+    query = (
+        select(run.c.event_id)
+        .where(IS_FREE, run.c.due_at <= now, run.c.losses > 0)
+        .order_by(run.c.due_at, run.c.event_id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    leased = _claim(connection, query, Claim("", node_id, (token,), now))
+    return leased[0] if leased else None
+
+
+def _build_take(v: CTE) -> Executable:
+    return update(run).where(run.c.event_id == v.c.event_id, IS_CLAIMABLE).values(**taken(v)).returning(run.c.event_id)
+
+
+def taken(v: CTE) -> dict[str, Any]:
+    return {
+        "state": RUN_MOVES[RunMove.CLAIM][1].value,
+        "waiting_for": null(),
+        "lease_node": v.c.node_id,
+        "lease_token": v.c.token,
+        "started_at": func.coalesce(run.c.started_at, v.c.now),
+        "attempts": run.c.attempts + 1,
+    }
+
+
+COLUMNS: dict[str, Any] = {"event_id": String(), "token": String(), "node_id": String(), "now": BigInteger()}
+_take_runs = RowUpdate(COLUMNS, _build_take)
+
+
+def read_leased(connection: Connection, event_ids: Sequence[str]) -> list[LeasedRun]:
+    """Runs with their events and histories, in the order of the ids."""
+    if not event_ids:
+        return []
+    query = (
+        select(schema.event, run.c.workflow_number, run.c.attempts, run.c.losses, run.c.lease_token)
+        .add_columns(run.c.lane_id, run.c.lane_sequence)
+        .join(run, run.c.event_id == schema.event.c.id)
+        .where(schema.event.c.id.in_(event_ids))
+    )
+    histories = read_entries(connection, event_ids)
+    found = {row.id: _leased_of(row) for row in connection.execute(query)}
+    return [replace(found[i], journal=histories.get(i, ())) for i in event_ids if i in found]
+
+
+def _leased_of(row: Any) -> LeasedRun:
+    return LeasedRun(
+        event=event_of(row),
+        workflow_number=row.workflow_number,
+        attempts=row.attempts,
+        losses=row.losses,
+        lease_token=row.lease_token or "",
+        lane=Lane(row.lane_id, row.lane_sequence) if row.lane_id is not None else None,
+    )
+
+
+def backlogged(connection: Connection, now: Instant) -> list[str]:
+    """Integrations with unordered runs that are due. One index probe for each integration."""
+    due = exists().where(IS_FREE, run.c.integration_id == schema.integration.c.id, run.c.due_at <= now)
+    return list(connection.execute(select(schema.integration.c.id).where(due)).scalars())
+
+
+def next_due_at(connection: Connection, now: Instant) -> Instant | None:
+    """When the next unordered run that waits for its time becomes due."""
+    query = select(func.min(run.c.due_at)).where(IS_FREE, run.c.due_at > now)
+    return connection.execute(query).scalar()
+
+
+# --- rescue ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """What was taken back from dead nodes. `lost` runs were lost too often: they are to be failed."""
+
+    queued: int
+    lost: tuple[LeasedRun, ...]
+
+
+def rescue_runs(connection: Connection, dead: Sequence[str], node_id: str, now: Instant, token: str) -> Rescued:
+    """Take back the runs and lanes of dead nodes. Any node may do this: the guard is the dead node's lease."""
+    if not dead:
+        return Rescued(0, ())
+    connection.execute(update(lane).where(lane.c.lease_node.in_(dead)).values(lease_node=null(), lease_token=null()))
+    held = (run.c.lease_node.in_(dead), run.c.state == RunState.RUNNING.value)
+    hopeless = update(run).where(*held, run.c.losses >= MAX_LOSSES - 1)
+    lost = connection.execute(
+        hopeless.values(lease_node=node_id, lease_token=token, losses=run.c.losses + 1).returning(run.c.event_id)
+    ).scalars()
+    lost_ids = list(lost)
+    back = (
+        update(run)
+        .where(*held)
+        .values(
+            state=RUN_MOVES[RunMove.RESCUE][1].value,
+            losses=run.c.losses + 1,
+            due_at=now,
+            lease_node=null(),
+            lease_token=null(),
+        )
+    )
+    return Rescued(connection.execute(back).rowcount, tuple(read_leased(connection, lost_ids)))
+
+
+LOST = Failure(
+    "node_lost",
+    f"the process ended {MAX_LOSSES} times while this run was being worked on; the run is taken for the cause",
+    permanent=True,
+)
+
+
+def cancel_waiting(connection: Connection, event_id: str, now: Instant) -> bool:
+    """Cancel a run that nobody works on."""
+    states = tuple(state.value for state in RUN_MOVES[RunMove.CANCEL][0] if state is not RunState.RUNNING)
+    statement = (
+        update(run)
+        .where(run.c.event_id == event_id, run.c.state.in_(states))
+        .values(state=RunState.CANCELED.value, finished_at=now, waiting_for=null())
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def request_cancel(connection: Connection, event_id: str) -> bool:
+    """Ask the node that works on a run to stop it."""
+    statement = update(run).where(run.c.event_id == event_id, run.c.state == RunState.RUNNING.value)
+    return connection.execute(statement.values(cancel_requested=True)).rowcount == 1

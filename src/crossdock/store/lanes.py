@@ -1,0 +1,240 @@
+"""Lanes: the strict order of runs. A lane is leased, not its runs: its owner runs the head, then the next.
+
+The fence is the lane's token: a run of a lane is taken only by whoever owns the lane now. A run's end and the taking
+of the next one are one change, so that an ordered run costs one commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from sqlalchemy import CTE, Connection, Executable, String, exists, func, null, select, update
+
+from crossdock.model.run import LeasedRun
+from crossdock.model.states import RUN_MOVES, RunMove, RunState, WaitingFor
+from crossdock.model.time import Instant
+from crossdock.store import schema
+from crossdock.store.claims import COLUMNS, IS_CLAIMABLE, IS_UNFINISHED, read_leased, taken
+from crossdock.store.settle import Settle
+from crossdock.store.statements import RowUpdate
+
+run = schema.run
+lane = schema.lane
+
+# --- the owner's changes ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LaneClaim:
+    """Take a run of a lane that this node owns."""
+
+    event_id: str
+    token: str
+    node_id: str
+    now: Instant
+    lane_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneTurn:
+    """End the head (`settle`) and take the next (`claim`), either may be missing. Its answer says what landed.
+
+    The claim is not tried when the settle did not land: the lane is somebody else's then.
+    """
+
+    rank: ClassVar[int] = 22
+
+    settle: Settle | None
+    claim: LaneClaim | None
+
+    @classmethod
+    def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[tuple[bool, bool]]:
+        settles = [change.settle for change in changes if change.settle is not None]
+        settled = dict(zip((s.event_id for s in settles), Settle.record(connection, settles), strict=True))
+        ended = [change.settle is None or settled[change.settle.event_id] for change in changes]
+        claims = [c.claim for c, landed in zip(changes, ended, strict=True) if landed and c.claim is not None]
+        claimed = _take(connection, claims)
+        return [
+            (landed, landed and change.claim is not None and change.claim.event_id in claimed)
+            for change, landed in zip(changes, ended, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneBurst:
+    """Several runs of one lane, taken and ended in one commit: for workflows without side effects, which may be worked
+    out before it. Its answer says for each run whether it landed.
+    """
+
+    rank: ClassVar[int] = 23
+
+    runs: tuple[tuple[LaneClaim, Settle], ...]
+
+    @classmethod
+    def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[tuple[bool, ...]]:
+        claimed = _take(connection, [claim for change in changes for claim, _ in change.runs])
+        settles = [s for change in changes for claim, s in change.runs if claim.event_id in claimed]
+        settled = dict(zip((s.event_id for s in settles), Settle.record(connection, settles), strict=True))
+        return [tuple(settled.get(s.event_id, False) for _, s in change.runs) for change in changes]
+
+
+def _take(connection: Connection, claims: Sequence[LaneClaim]) -> set[str]:
+    rows = [(c.event_id, c.token, c.node_id, c.now, c.lane_token) for c in claims]
+    return {row.event_id for row in _take_runs.execute(connection, rows)}
+
+
+def _build_take(v: CTE) -> Executable:
+    owned = exists().where(lane.c.id == run.c.lane_id, lane.c.lease_token == v.c.lane_token)
+    return (
+        update(run)
+        .where(run.c.event_id == v.c.event_id, IS_CLAIMABLE, owned)
+        .values(**taken(v))
+        .returning(run.c.event_id)
+    )
+
+
+_take_runs = RowUpdate({**COLUMNS, "lane_token": String()}, _build_take)
+
+# --- what waits in a lane --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRun:
+    """A run in its lane, as it stands there."""
+
+    run: LeasedRun
+    state: RunState
+    due_at: Instant
+
+
+def read_lane(connection: Connection, lane_id: str, after: int, limit: int) -> list[QueuedRun]:
+    """The unfinished runs of a lane behind a sequence number, in order."""
+    query = (
+        select(run.c.event_id, run.c.state, run.c.due_at)
+        .where(run.c.lane_id == lane_id, run.c.lane_sequence > after, IS_UNFINISHED)
+        .order_by(run.c.lane_sequence)
+        .limit(limit)
+    )
+    rows = {row.event_id: row for row in connection.execute(query)}
+    return [
+        QueuedRun(leased, RunState(rows[leased.event.id].state), rows[leased.event.id].due_at)
+        for leased in read_leased(connection, list(rows))
+    ]
+
+
+def acquire_lanes(connection: Connection, node_id: str, tokens: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Own lanes that have work and no owner: (lane id, integration id, token) of up to `len(tokens)` of them."""
+    busy = select(run.c.lane_id).where(run.c.lane_id.is_not(None), IS_UNFINISHED)
+    query = (
+        select(lane.c.id, lane.c.integration_id)
+        .where(lane.c.id.in_(busy), lane.c.lease_node.is_(None))
+        .limit(len(tokens))
+        .with_for_update(skip_locked=True)
+    )
+    found = [(row.id, row.integration_id, token) for row, token in zip(connection.execute(query), tokens, strict=False)]
+    for lane_id, _, token in found:
+        connection.execute(update(lane).where(lane.c.id == lane_id).values(lease_node=node_id, lease_token=token))
+    return found
+
+
+def release_lanes(connection: Connection, lanes: Sequence[tuple[str, str]]) -> None:
+    """Give up lanes by (id, token)."""
+    for lane_id, token in lanes:
+        held = (lane.c.id == lane_id, lane.c.lease_token == token)
+        connection.execute(update(lane).where(*held).values(lease_node=null(), lease_token=null()))
+
+
+# --- the operator's changes ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """A lane with work in it, for people. `reason` says why the head waits."""
+
+    id: str
+    key: str
+    depth: int
+    head_event_id: str
+    head_state: RunState
+    waiting_for: WaitingFor | None
+    head_since: Instant
+    head_due_at: Instant
+    head_attempts: int
+    head_error: str | None
+
+
+def list_lanes(connection: Connection, integration_id: str, after: str, limit: int) -> list[LaneState]:
+    """Lanes of an integration that have unfinished runs, by key, behind the lane id `after`."""
+    first = func.min(run.c.lane_sequence).label("head")
+    busy = (
+        select(run.c.lane_id, func.count().label("depth"), first)
+        .where(run.c.lane_id > after, run.c.lane_id > f"{integration_id}:", run.c.lane_id < f"{integration_id};")
+        .where(IS_UNFINISHED)
+        .group_by(run.c.lane_id)
+        .order_by(run.c.lane_id)
+        .limit(limit)
+        .subquery()
+    )
+    query = (
+        select(busy.c.depth, lane.c.key, run)
+        .join(lane, lane.c.id == busy.c.lane_id)
+        .join(run, (run.c.lane_id == busy.c.lane_id) & (run.c.lane_sequence == busy.c.head))
+        .where(IS_UNFINISHED)
+        .order_by(run.c.lane_id)
+    )
+    return [_lane_state(row) for row in connection.execute(query)]
+
+
+def _lane_state(row: Any) -> LaneState:
+    return LaneState(
+        id=row.lane_id,
+        key=row.key,
+        depth=row.depth,
+        head_event_id=row.event_id,
+        head_state=RunState(row.state),
+        waiting_for=WaitingFor(row.waiting_for) if row.waiting_for else None,
+        head_since=row.accepted_at,
+        head_due_at=row.due_at,
+        head_attempts=row.attempts,
+        head_error=row.error_message,
+    )
+
+
+def head_of(connection: Connection, lane_id: str) -> str | None:
+    """The event id of a lane's head; None when the lane is empty."""
+    query = select(run.c.event_id).where(run.c.lane_id == lane_id, IS_UNFINISHED).order_by(run.c.lane_sequence).limit(1)
+    return connection.execute(query).scalar()
+
+
+def release_run(connection: Connection, event_id: str, now: Instant) -> bool:
+    """Let a run that waits for an operator, or for its next attempt, start at once with all its attempts."""
+    return _operate(connection, event_id, RunMove.RELEASE, due_at=now, attempts=0, waiting_for=null())
+
+
+def skip_run(connection: Connection, event_id: str, now: Instant, note: str) -> bool:
+    """End a run that has not succeeded as failed, so that its lane goes on."""
+    said = f"skipped by an operator: {note}" if note else "skipped by an operator"
+    error = func.coalesce(run.c.error_message + f" ({said})", said)
+    kind = func.coalesce(run.c.error_kind, "skipped")
+    return _operate(
+        connection, event_id, RunMove.SKIP, finished_at=now, waiting_for=null(), error_message=error, error_kind=kind
+    )
+
+
+def park_run(connection: Connection, event_id: str) -> bool:
+    """Take a run out of its lane and keep it until somebody retries or cancels it."""
+    return _operate(
+        connection, event_id, RunMove.PARK, waiting_for=WaitingFor.PARKED.value, lane_id=null(), lane_sequence=null()
+    )
+
+
+def _operate(connection: Connection, event_id: str, move: RunMove, **changes: Any) -> bool:
+    allowed, target = RUN_MOVES[move]
+    statement = (
+        update(run)
+        .where(run.c.event_id == event_id, run.c.state.in_([state.value for state in allowed]))
+        .values(state=target.value, **changes)
+    )
+    return connection.execute(statement).rowcount == 1

@@ -1,0 +1,186 @@
+"""What becomes of a leased run: its checkpoints and its end, each guarded by the lease's token.
+
+A stale worker's write never lands: its token is not the row's any more. Nothing that depends on the run (its history,
+its reply) is written when the guarded change did not land.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from sqlalchemy import CTE, BigInteger, Connection, Executable, Integer, String, Text, null, select, update
+
+from crossdock.model.outcome import Failure
+from crossdock.model.run import JournalEntry
+from crossdock.model.states import FINAL_RUN_STATES, RUN_MOVES, DeliveryState, RunMove, WaitingFor
+from crossdock.model.time import Instant
+from crossdock.store import schema
+from crossdock.store.journal import entry_row, insert_entries
+from crossdock.store.statements import RowInsert, RowUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class NewReply:
+    """A reply that is owed once the run has ended; `lease` is (node, token) when a sender is free for it."""
+
+    id: str
+    created_at: Instant
+    expires_at: Instant | None
+    lease: tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The end of one start of a run. Its answer says whether it landed.
+
+    `due_at` counts for RETRY and DELAY; `failure` is kept with FAIL, RETRY and BLOCK.
+    """
+
+    rank: ClassVar[int] = 20
+
+    event_id: str
+    integration_id: str
+    lease_token: str
+    move: RunMove
+    now: Instant
+    due_at: Instant | None = None
+    failure: Failure | None = None
+    entry: JournalEntry | None = None
+    reply: NewReply | None = None
+
+    @classmethod
+    def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[bool]:
+        landed = {row.event_id for row in _settle_runs.execute(connection, [_settle_row(c) for c in changes])}
+        kept = [change for change in changes if change.event_id in landed]
+        insert_entries.execute(connection, [entry_row(c.event_id, c.entry) for c in kept if c.entry is not None])
+        insert_deliveries.execute(
+            connection, [reply_row(c.event_id, c.integration_id, c.reply) for c in kept if c.reply is not None]
+        )
+        return [change.event_id in landed for change in changes]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Steps that have finished while the run goes on. Its answer says whether it landed."""
+
+    rank: ClassVar[int] = 10
+
+    event_id: str
+    lease_token: str
+    entry: JournalEntry
+
+    @classmethod
+    def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[bool]:
+        held = {row.event_id for row in _held_runs.execute(connection, [(c.event_id, c.lease_token) for c in changes])}
+        insert_entries.execute(connection, [entry_row(c.event_id, c.entry) for c in changes if c.event_id in held])
+        return [change.event_id in held for change in changes]
+
+
+def _settle_row(change: Settle) -> tuple[Any, ...]:
+    state = RUN_MOVES[change.move][1]
+    failure = change.failure
+    return (
+        change.event_id,
+        change.lease_token,
+        state.value,
+        WAITING_FOR.get(change.move),
+        change.due_at if change.due_at is not None else change.now,
+        change.now if state in FINAL_RUN_STATES else None,
+        -1 if change.move is RunMove.HAND_BACK else 0,  # what is handed back was not tried
+        failure.kind if failure else None,
+        clean(failure.message) if failure else None,
+        failure.step if failure else None,
+    )
+
+
+WAITING_FOR = {
+    RunMove.DELAY: WaitingFor.DELAY.value,
+    RunMove.BLOCK: WaitingFor.OPERATOR.value,
+    RunMove.PARK: WaitingFor.PARKED.value,
+}
+
+
+def clean(text: str) -> str:
+    """Text that every database takes: PostgreSQL refuses NUL, both refuse lone surrogates."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def _build_settle(v: CTE) -> Executable:
+    run = schema.run
+    return (
+        update(run)
+        .where(run.c.event_id == v.c.event_id, run.c.lease_token == v.c.lease_token, run.c.state == "running")
+        .values(
+            state=v.c.state,
+            waiting_for=v.c.waiting_for,
+            due_at=v.c.due_at,
+            finished_at=v.c.finished_at,
+            attempts=run.c.attempts + v.c.uncounted,
+            error_kind=v.c.error_kind,
+            error_message=v.c.error_message,
+            error_step=v.c.error_step,
+            lease_node=null(),
+            lease_token=null(),
+        )
+        .returning(run.c.event_id)
+    )
+
+
+_settle_runs = RowUpdate(
+    {
+        "event_id": String(),
+        "lease_token": String(),
+        "state": String(),
+        "waiting_for": String(),
+        "due_at": BigInteger(),
+        "finished_at": BigInteger(),
+        "uncounted": Integer(),
+        "error_kind": String(),
+        "error_message": Text(),
+        "error_step": String(),
+    },
+    _build_settle,
+)
+
+
+def _build_held(v: CTE) -> Executable:
+    run = schema.run
+    held = select(run.c.event_id).join(
+        v, (run.c.event_id == v.c.event_id) & (run.c.lease_token == v.c.lease_token) & (run.c.state == "running")
+    )
+    # Differs: on PostgreSQL another node could rescue the run between this read and the commit.
+    return held.with_for_update(of=run, key_share=True)
+
+
+_held_runs = RowUpdate({"event_id": String(), "lease_token": String()}, _build_held)
+
+# --- replies ---------------------------------------------------------------------------------------------------------
+
+insert_deliveries = RowInsert(schema.delivery)
+
+
+def reply_row(event_id: str, integration_id: str, reply: NewReply) -> tuple[Any, ...]:
+    """The delivery of a reply: leased when a sender is free, expired at once when its time is over already."""
+    if reply.expires_at is not None and reply.created_at >= reply.expires_at:
+        state, finished_at, lease = DeliveryState.EXPIRED, reply.created_at, None
+    elif reply.lease is not None:
+        state, finished_at, lease = DeliveryState.SENDING, None, reply.lease
+    else:
+        state, finished_at, lease = DeliveryState.QUEUED, None, None
+    return (
+        reply.id,
+        "reply",
+        integration_id,
+        event_id,
+        state.value,
+        reply.created_at,
+        reply.created_at,
+        reply.expires_at,
+        finished_at,
+        1 if lease else 0,
+        lease[0] if lease else None,
+        lease[1] if lease else None,
+        "the time for the reply ran out before the event was handled" if finished_at is not None else None,
+    )
