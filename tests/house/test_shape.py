@@ -28,6 +28,7 @@ def test_functions_are_short():
     long = [
         f"{module.where(function)}: {length}"
         for module in modules()
+        if ".migrations.versions." not in module.name  # a list of tables, frozen once released
         for function in module.functions()
         if (length := (function.end_lineno or function.lineno) - function.lineno + 1) > FUNCTION_LINES
     ]
