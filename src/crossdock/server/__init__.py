@@ -1,0 +1,1 @@
+"""The web server: the guarded HTTP protocol, the root application, and errors as HTTP answers."""
