@@ -1,0 +1,229 @@
+"""Sending an HTTP request to an address that somebody configured, and telling plainly what came of it.
+
+A request is bounded in every direction: the whole exchange in time, the answer in bytes. Redirects are not followed,
+cookies not kept, compressed answers not unpacked, proxies of the environment not used. Connections are kept for reuse;
+each new one is opened to an address that was checked (`guard`, `resolve`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import io
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeAlias
+
+import aiohttp
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from crossdock import __version__
+from crossdock.clock import Clock
+from crossdock.model.delivery import SendReport
+from crossdock.model.time import Instant
+from crossdock.outbound.guard import Guard, Target, TargetRefused
+from crossdock.outbound.resolve import CheckedResolver, Lookup, SystemLookup, calling, open_checked_socket
+
+Headers: TypeAlias = Sequence[tuple[str, str]]
+
+KEEP_ALIVE_SECONDS = 15.0
+STREAMED_BODY_BYTES = 512 * 1024
+"""Larger bodies are written in pieces, so that other connections get their turn."""
+
+_DEFAULT_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"Crossdock/{__version__}"}
+
+
+@dataclass(frozen=True, slots=True)
+class SendLimits:
+    seconds: float = 30.0
+    """For everything: resolving, connecting, sending and reading."""
+    response_bytes: int = 1024 * 1024
+    """What is read of the answer's body; the rest is cut off with the connection."""
+
+
+DEFAULT_LIMITS = SendLimits()
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What has come in so far; it counts even when the rest does not come any more."""
+
+    status: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytearray = field(default_factory=bytearray)
+    remark: str | None = None
+    retry_after: float | None = None
+
+
+class HttpSender:
+    """Sends requests; one for the whole process, used from its event loop, closed at its end."""
+
+    def __init__(
+        self, guard: Guard, clock: Clock, *, lookup: Lookup | None = None, trust: ssl.SSLContext | None = None
+    ) -> None:
+        """`lookup` resolves names instead of the system; `trust` checks certificates instead of the system's store."""
+        self._guard = guard
+        self._clock = clock
+        self._system_lookup = SystemLookup() if lookup is None else None
+        self._lookup = lookup or self._system_lookup
+        self._trust = trust
+        self._session: aiohttp.ClientSession | None = None
+        self._read_target = functools.lru_cache(maxsize=1_024)(guard.read_target)
+
+    async def send(
+        self, method: str, url: str, headers: Headers, body: bytes, limits: SendLimits = DEFAULT_LIMITS
+    ) -> SendReport:
+        """Send one request and report. Nothing that the other side does raises; a refused address is a report too."""
+        started_at = self._clock()
+        answer = _Answer()
+        error: str | None = None
+        permanent = False
+        try:
+            target = self._read_target(url)
+            async with asyncio.timeout(limits.seconds):
+                await self._exchange(method, target, headers, body, limits, answer)
+        except TargetRefused as refusal:
+            error, permanent = str(refusal), True
+        except TimeoutError:
+            error = _too_late(limits, answer)
+        except (aiohttp.ClientError, OSError) as failure:
+            error = describe_failure(failure, f"{target.host}:{target.port}")
+        except ValueError as failure:  # aiohttp refuses to write a header that would break the request apart
+            error, permanent = f"the request can't be sent: {failure}", True
+        return SendReport(
+            started_at=started_at,
+            finished_at=self._clock(),
+            request_headers=tuple(headers),
+            status=answer.status,
+            response_headers=answer.headers,
+            response_body=bytes(answer.body),
+            error=error or answer.remark,
+            permanent=permanent,
+            retry_after=answer.retry_after,
+        )
+
+    async def close(self) -> None:
+        """Close all connections. Nothing can be sent any more."""
+        if self._session is not None:
+            await self._session.close()
+        if self._system_lookup is not None:
+            self._system_lookup.close()
+
+    async def _exchange(
+        self, method: str, target: Target, headers: Headers, body: bytes, limits: SendLimits, answer: _Answer
+    ) -> None:
+        calling.set(target)
+        data = body if len(body) <= STREAMED_BODY_BYTES else io.BytesIO(body)
+        session = self._session or self._open_session()
+        response = await session.request(method, target.url, headers=headers, data=data, allow_redirects=False)
+        try:
+            answer.status = response.status
+            answer.headers = tuple((name.lower(), _readable(value)) for name, value in response.headers.items())
+            answer.retry_after = read_retry_after(response.headers.get("Retry-After"), self._clock())
+            if 300 <= response.status < 400:
+                answer.remark = _redirected(target.url, response.headers)
+            await _read_body(response, limits.response_bytes, answer)
+        finally:
+            response.close()  # keeps the connection for reuse when all was read, cuts it otherwise
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        assert self._lookup is not None
+        connector = aiohttp.TCPConnector(
+            resolver=CheckedResolver(self._guard, self._lookup),
+            use_dns_cache=False,  # the resolver judges an address with the URL that asks, so it is asked each time
+            socket_factory=functools.partial(open_checked_socket, self._guard),
+            ssl=self._trust or True,
+            limit=0,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=_DEFAULT_HEADERS,
+            timeout=aiohttp.ClientTimeout(total=None),  # `send` bounds the whole exchange itself
+            auto_decompress=False,
+            trust_env=False,
+        )
+        return self._session
+
+
+async def _read_body(response: aiohttp.ClientResponse, limit: int, answer: _Answer) -> None:
+    async for chunk in response.content.iter_any():
+        answer.body += chunk
+        if len(answer.body) > limit:
+            del answer.body[limit:]
+            answer.remark = answer.remark or f"the answer is longer than {limit} bytes; the rest was not read"
+            return
+
+
+def read_retry_after(value: str | None, now: Instant) -> float | None:
+    """Seconds of a Retry-After header, a number or an HTTP date (RFC 9110, 10.2.3); None when it is neither."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit() and len(text) <= 10:
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return max(0.0, (zoned - datetime.fromtimestamp(0, UTC)).total_seconds() - now / 1_000_000)
+
+
+def describe_failure(failure: Exception, peer: str) -> str:
+    """A network fault in words for an operator. `peer` is `host:port`."""
+    match failure:
+        case aiohttp.ClientConnectorDNSError():
+            return f"the name in {peer} could not be resolved: {_system_words(failure.os_error)}"
+        case aiohttp.ClientConnectorCertificateError():
+            reason = getattr(failure.certificate_error, "verify_message", "") or failure.certificate_error
+            return f"the certificate of {peer} is not valid: {reason}"
+        case aiohttp.ClientConnectorSSLError():
+            return f"no encrypted connection to {peer} could be made: {_system_words(failure.os_error)}"
+        case aiohttp.ClientConnectorError():
+            if isinstance(failure.os_error, ConnectionRefusedError):
+                return f"the connection was refused by {peer}"
+            return f"no connection to {peer} could be made: {_system_words(failure.os_error)}"
+        case aiohttp.ClientResponseError():
+            return f"the answer of {peer} is not valid HTTP: {_first_line(failure.message)}"
+        case aiohttp.ServerDisconnectedError() | OSError(errno=errno.ECONNRESET | errno.EPIPE):
+            return f"the connection was closed by {peer} before an answer came"
+        case aiohttp.ClientPayloadError():
+            return f"the answer of {peer} broke off before its end"
+        case _:
+            return f"the exchange with {peer} failed: {_first_line(str(failure)) or type(failure).__name__}"
+
+
+def _too_late(limits: SendLimits, answer: _Answer) -> str:
+    if answer.status is None:
+        return f"no answer within {limits.seconds:g} s"
+    return f"the answer's body was not complete within {limits.seconds:g} s"
+
+
+def _redirected(url: URL, headers: CIMultiDictProxy[str]) -> str:
+    """Names the host only: the rest of a Location may carry credentials."""
+    try:
+        host = url.join(URL(headers.get("Location", ""))).host
+    except ValueError:
+        host = None
+    whereto = f" to {host}" if host and "Location" in headers else ""
+    return f"the answer redirects{whereto}; redirects are not followed: use the final address as the URL"
+
+
+def _system_words(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _readable(value: str) -> str:
+    """Bytes that are not UTF-8 arrive as lone surrogates, which neither JSON nor databases take."""
+    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _first_line(text: str) -> str:
+    return _readable(text.strip().partition("\n")[0][:200])
