@@ -23,6 +23,7 @@ lane = schema.lane
 # Written out, not bound: both databases use a partial index only for the very words of its condition.
 IS_CLAIMABLE = text("run.state IN ('queued', 'retrying')")
 IS_FREE = text("run.state IN ('queued', 'retrying') AND run.lane_id IS NULL")
+IS_LOST_BEFORE = text("run.state IN ('queued', 'retrying') AND run.lane_id IS NULL AND run.losses > 0")
 IS_UNFINISHED = text("run.state NOT IN ('succeeded', 'failed', 'canceled')")
 
 # --- unordered runs --------------------------------------------------------------------------------------------------
@@ -72,7 +73,7 @@ def claim_quarantined(connection: Connection, node_id: str, token: str, now: Ins
     """Take one due run that was lost with a node before."""
     query = (
         select(run.c.event_id)
-        .where(IS_FREE, run.c.due_at <= now, run.c.losses > 0)
+        .where(IS_LOST_BEFORE, run.c.due_at <= now)
         .order_by(run.c.due_at, run.c.event_id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -130,6 +131,18 @@ def backlogged(connection: Connection, now: Instant) -> list[str]:
     """Integrations with unordered runs that are due. One index probe for each integration."""
     due = exists().where(IS_FREE, run.c.integration_id == schema.integration.c.id, run.c.due_at <= now)
     return list(connection.execute(select(schema.integration.c.id).where(due)).scalars())
+
+
+def has_quarantined(connection: Connection, now: Instant) -> bool:
+    """Whether a due run waits that was lost with a node before."""
+    query = select(run.c.event_id).where(IS_LOST_BEFORE, run.c.due_at <= now).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def read_cancel_requests(connection: Connection, node_id: str) -> list[str]:
+    """Runs of this node that somebody asked to stop."""
+    query = select(run.c.event_id).where(run.c.lease_node == node_id, run.c.cancel_requested)
+    return list(connection.execute(query).scalars())
 
 
 def next_due_at(connection: Connection, now: Instant) -> Instant | None:

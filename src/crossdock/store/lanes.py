@@ -107,21 +107,24 @@ class QueuedRun:
     run: LeasedRun
     state: RunState
     due_at: Instant
+    is_held: bool = False
+    """An operator has to move it on."""
 
 
 def read_lane(connection: Connection, lane_id: str, after: int, limit: int) -> list[QueuedRun]:
     """The unfinished runs of a lane behind a sequence number, in order."""
     query = (
-        select(run.c.event_id, run.c.state, run.c.due_at)
+        select(run.c.event_id, run.c.state, run.c.due_at, run.c.waiting_for)
         .where(run.c.lane_id == lane_id, run.c.lane_sequence > after, IS_UNFINISHED)
         .order_by(run.c.lane_sequence)
         .limit(limit)
     )
     rows = {row.event_id: row for row in connection.execute(query)}
-    return [
-        QueuedRun(leased, RunState(rows[leased.event.id].state), rows[leased.event.id].due_at)
-        for leased in read_leased(connection, list(rows))
-    ]
+    return [_queued(leased, rows[leased.event.id]) for leased in read_leased(connection, list(rows))]
+
+
+def _queued(leased: LeasedRun, row: Any) -> QueuedRun:
+    return QueuedRun(leased, RunState(row.state), row.due_at, is_held=row.waiting_for == WaitingFor.OPERATOR.value)
 
 
 def acquire_lanes(connection: Connection, node_id: str, tokens: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -137,6 +140,13 @@ def acquire_lanes(connection: Connection, node_id: str, tokens: Sequence[str]) -
     for lane_id, _, token in found:
         connection.execute(update(lane).where(lane.c.id == lane_id).values(lease_node=node_id, lease_token=token))
     return found
+
+
+def has_orphan_lanes(connection: Connection) -> bool:
+    """Whether there is a lane with work and no owner."""
+    busy = select(run.c.lane_id).where(run.c.lane_id.is_not(None), IS_UNFINISHED).distinct().subquery()
+    query = select(lane.c.id).join(busy, busy.c.lane_id == lane.c.id).where(lane.c.lease_node.is_(None)).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def release_lanes(connection: Connection, lanes: Sequence[tuple[str, str]]) -> None:

@@ -192,6 +192,12 @@ run = Table(
         postgresql_where=text("state IN ('queued', 'retrying') AND lane_id IS NULL"),
     ),
     Index(
+        "run_lost_before",
+        "due_at",
+        sqlite_where=text("state IN ('queued', 'retrying') AND lane_id IS NULL AND losses > 0"),
+        postgresql_where=text("state IN ('queued', 'retrying') AND lane_id IS NULL AND losses > 0"),
+    ),
+    Index(
         "run_in_lane",
         "lane_id",
         "lane_sequence",

@@ -210,6 +210,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("lease_node IS NOT NULL"),
     )
     op.create_index(
+        "run_lost_before",
+        "run",
+        ["due_at"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('queued', 'retrying') AND lane_id IS NULL AND losses > 0"),
+        postgresql_where=sa.text("state IN ('queued', 'retrying') AND lane_id IS NULL AND losses > 0"),
+    )
+    op.create_index(
         "run_waiting",
         "run",
         ["due_at"],

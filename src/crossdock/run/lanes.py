@@ -1,0 +1,199 @@
+"""The lanes that this node owns: each runs its head, then the next, and nothing else in between.
+
+A lane in memory knows the next runs; what does not fit waits in the store and is read when its turn is near. The
+lane's own order is never trusted to timing: a run is taken by a change that the lane's token guards, and only after
+the end of the one before it is durable (see `store.lanes`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from crossdock.clock import Clock, Fraction, new_token
+from crossdock.model.run import LeasedRun
+from crossdock.model.states import RunState
+from crossdock.model.time import Instant, seconds_between
+from crossdock.run.compile import CompiledWorkflow
+from crossdock.run.settling import Ending, Settling, until_recorded
+from crossdock.store import Store
+from crossdock.store.lanes import LaneBurst, LaneClaim, LaneTurn, QueuedRun, read_lane
+
+IN_MEMORY = 256
+"""Runs of one lane that are kept in memory."""
+BURST = 64
+"""Runs of one lane that may share a commit when their workflow has no side effects."""
+
+
+@dataclass(slots=True)
+class OwnedLane:
+    """A lane of this node. `tail` is the last sequence number that is in `queue` or was taken from it."""
+
+    id: str
+    integration_id: str
+    token: str
+    queue: deque[QueuedRun] = field(default_factory=deque)
+    tail: int = 0
+    has_more: bool = True
+    """The store may have runs behind `tail`."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    is_idle: bool = False
+
+    def add(self, run: LeasedRun, due_at: Instant) -> None:
+        """A freshly recorded run. One that is not the very next, or does not fit, is left to be read."""
+        assert run.lane is not None
+        if self.has_more or run.lane.sequence != self.tail + 1 or len(self.queue) >= IN_MEMORY:
+            self.has_more = True
+        else:
+            self.queue.append(QueuedRun(run, RunState.QUEUED, due_at))
+            self.tail = run.lane.sequence
+        if len(self.queue) <= 1:  # a run behind others changes nothing for the head
+            self.changed.set()
+
+    def forget(self) -> None:
+        """Somebody changed the lane in the store: read it again."""
+        self.queue.clear()
+        self.tail = 0
+        self.has_more = True
+        self.changed.set()
+
+
+class LaneDriver:
+    """Drives owned lanes. `perform` works on one taken run and says how it ended; it raises only when cancelled."""
+
+    def __init__(
+        self,
+        store: Store,
+        settling: Settling,
+        perform: Callable[[LeasedRun], Awaitable[Ending]],
+        workflow_of: Callable[[LeasedRun], Awaitable[CompiledWorkflow | None]],
+        *,
+        clock: Clock,
+        fraction: Fraction,
+        node_id: str,
+    ) -> None:
+        self._store = store
+        self._settling = settling
+        self._perform = perform
+        self._workflow_of = workflow_of
+        self._clock = clock
+        self._fraction = fraction
+        self._node_id = node_id
+        self.stopping = False
+
+    async def drive(self, lane: OwnedLane) -> None:
+        """Run the lane's runs in order until this node stops."""
+        taken: LeasedRun | None = None
+        while taken is not None or not self.stopping:
+            if taken is not None:
+                taken = await self._work(lane, taken)
+                continue
+            head = await self._head(lane)
+            if head is None:
+                continue
+            if await self._is_pure(head):
+                await self._burst(lane)
+            else:
+                taken = await self._turn(lane, None, head)
+
+    async def _work(self, lane: OwnedLane, taken: LeasedRun) -> LeasedRun | None:
+        """Work on the taken run, record its end and take the next one, if that may start."""
+        ending = await asyncio.create_task(self._perform(taken))  # a task of its own: it may be cancelled alone
+        following = self._next_ready(lane) if ending.verdict.is_final and not self.stopping else None
+        if not ending.verdict.is_final:
+            lane.forget()
+        return await self._turn(lane, ending, following)
+
+    # --- the head --------------------------------------------------------------------------------------------------
+
+    async def _head(self, lane: OwnedLane) -> QueuedRun | None:
+        """The lane's next run if it may start now; None after a wait for something to change."""
+        lane.changed.clear()
+        if not lane.queue and lane.has_more:
+            await self._refill(lane)
+        if lane.queue and self._may_start(lane.queue[0]):
+            return lane.queue[0]
+        # An empty lane, a blocked head and one that waits for its next attempt differ only in how long to wait.
+        is_timed = bool(lane.queue) and not lane.queue[0].is_held and lane.queue[0].state is not RunState.RUNNING
+        if not await self._changed_before(lane, lane.queue[0].due_at if is_timed else None):
+            lane.forget()
+        return None
+
+    def _may_start(self, queued: QueuedRun) -> bool:
+        return queued.state in (RunState.QUEUED, RunState.RETRYING) and queued.due_at <= self._clock()
+
+    async def _changed_before(self, lane: OwnedLane, until: Instant | None) -> bool:
+        """Wait for a change of the lane, or for an instant; whether it was the change."""
+        lane.is_idle = True
+        try:
+            seconds = None if until is None else max(0.001, seconds_between(self._clock(), until))
+            await asyncio.wait_for(lane.changed.wait(), seconds)
+        except TimeoutError:
+            return False
+        finally:
+            lane.is_idle = False
+        return True
+
+    async def _refill(self, lane: OwnedLane) -> None:
+        async def read() -> list[QueuedRun]:
+            return await self._store.read(read_lane, lane.id, lane.tail, IN_MEMORY)
+
+        found = await until_recorded(read, self._fraction)
+        lane.has_more = len(found) == IN_MEMORY
+        for queued in found:
+            assert queued.run.lane is not None
+            lane.queue.append(queued)
+            lane.tail = queued.run.lane.sequence
+
+    def _next_ready(self, lane: OwnedLane) -> QueuedRun | None:
+        """The run behind the one that just ended, if it is known and may start."""
+        if not lane.queue or lane.queue[0].state is not RunState.QUEUED or lane.queue[0].due_at > self._clock():
+            return None
+        return lane.queue[0]
+
+    async def _is_pure(self, queued: QueuedRun) -> bool:
+        workflow = await self._workflow_of(queued.run)
+        return workflow is not None and workflow.is_pure
+
+    # --- changes ---------------------------------------------------------------------------------------------------
+
+    async def _turn(self, lane: OwnedLane, ending: Ending | None, following: QueuedRun | None) -> LeasedRun | None:
+        """Record the head's end and take the next run in one commit; the run that was taken."""
+        taken = self._leased(following) if following is not None else None
+        change = LaneTurn(ending.settle if ending else None, self._claim(lane, taken) if taken else None)
+        if following is not None:
+            lane.queue.popleft()
+        settled, claimed = await until_recorded(lambda: self._store.submit(change), self._fraction)
+        if ending is not None:
+            self._settling.landed(ending, settled)
+        if not settled or (taken is not None and not claimed):
+            lane.forget()
+        return taken if claimed else None
+
+    async def _burst(self, lane: OwnedLane) -> None:
+        """Work out the runs at the front while they succeed, and record them in one commit."""
+        ends: list[tuple[LaneClaim, Ending]] = []
+        following = lane.queue[0] if lane.queue else None
+        while following is not None and len(ends) < BURST and await self._is_pure(following):
+            lane.queue.popleft()
+            taken = self._leased(following)
+            ending = await self._perform(taken)
+            ends.append((self._claim(lane, taken), ending))
+            following = self._next_ready(lane) if ending.verdict.is_final else None
+        if not ends:
+            return
+        change = LaneBurst(tuple((claim, ending.settle) for claim, ending in ends))
+        landed = await until_recorded(lambda: self._store.submit(change), self._fraction)
+        for (_, ending), has_landed in zip(ends, landed, strict=True):
+            self._settling.landed(ending, has_landed)
+        if not all(landed) or not ends[-1][1].verdict.is_final:
+            lane.forget()
+
+    def _leased(self, queued: QueuedRun) -> LeasedRun:
+        return replace(queued.run, lease_token=new_token(), attempts=queued.run.attempts + 1)
+
+    def _claim(self, lane: OwnedLane, taken: LeasedRun) -> LaneClaim:
+        return LaneClaim(taken.event.id, taken.lease_token, self._node_id, self._clock(), lane.token)

@@ -1,0 +1,194 @@
+"""From how a start of a run ended to the change that records it, and what follows once it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from crossdock.catalog import Catalog
+from crossdock.clock import Clock, Fraction, new_id, new_token
+from crossdock.model.advance import RunEnd
+from crossdock.model.delivery import DeliveryKind, HandledEvent, LeasedDelivery
+from crossdock.model.errors import StoreUnavailable
+from crossdock.model.integration import Integration
+from crossdock.model.outcome import Failure
+from crossdock.model.retry import NO_RETRY
+from crossdock.model.run import LeasedRun
+from crossdock.model.states import RunMove, RunState
+from crossdock.model.time import Instant, later, seconds_between
+from crossdock.model.trigger import OnExhausted
+from crossdock.model.verdict import Outcome, Verdict, judge_run
+from crossdock.observe import Observe
+from crossdock.store.settle import NewReply, Settle
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Senders(Protocol):
+    """The part of the deliver stage that a new reply needs: a free sender, and the reply handed to it."""
+
+    def try_reserve(self, integration_id: str) -> bool: ...
+    def unreserve(self, integration_id: str) -> None: ...
+    def hand_over(self, deliveries: Sequence[LeasedDelivery]) -> None: ...
+    def wake(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """An end that is about to be recorded."""
+
+    run: LeasedRun
+    verdict: Verdict
+    settle: Settle
+
+
+class Settling:
+    """Judges ends, builds their changes and acts on those that landed."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        senders: Senders,
+        announce: Callable[[Outcome], None],
+        observe: Observe,
+        *,
+        clock: Clock,
+        fraction: Fraction,
+        node_id: str,
+    ) -> None:
+        self._catalog = catalog
+        self._senders = senders
+        self._announce = announce
+        self._observe = observe
+        self._clock = clock
+        self._fraction = fraction
+        self._node_id = node_id
+
+    def end(self, run: LeasedRun, end: RunEnd) -> Ending:
+        """Decide what the end means, and what is to be recorded."""
+        now = self._clock()
+        integration = self._integration(run)
+        verdict = judge_run(
+            end,
+            run,
+            policy=integration.run_retry() if integration else NO_RETRY,
+            on_exhausted=integration.trigger.on_exhausted if integration else OnExhausted.SKIP,
+            now=now,
+            fraction=self._fraction(),
+        )
+        return self._ending(run, verdict, now, integration)
+
+    def cancel(self, run: LeasedRun) -> Ending:
+        """The end of a run that somebody stopped while it was worked on."""
+        failure = Failure("canceled", "canceled by an operator", permanent=True)
+        return self._ending(run, Verdict(RunMove.CANCEL, failure=failure), self._clock(), None)
+
+    def hand_back(self, run: LeasedRun) -> Ending:
+        """The run goes back to the queue untried: this process stops."""
+        return self._ending(run, Verdict(RunMove.HAND_BACK), self._clock(), None)
+
+    def fail(self, run: LeasedRun, failure: Failure) -> Ending:
+        """The run fails for good, whatever its policy says."""
+        return self._ending(run, Verdict(RunMove.FAIL, failure=failure), self._clock(), self._integration(run))
+
+    def landed(self, ending: Ending, has_landed: bool) -> None:
+        """Act on an end: tell the caller, start the reply. Nothing of it when the lease was lost."""
+        run, verdict, reply = ending.run, ending.verdict, ending.settle.reply
+        if not has_landed:
+            logger.info("the lease of %s was lost; its end is not recorded here", run.event.id)
+            self._observe.lease_lost("run")
+            if reply is not None and reply.lease is not None:
+                self._senders.unreserve(run.event.integration_id)
+            return
+        if verdict.answers_caller:
+            self._announce(Outcome(run.event.id, verdict.result, verdict.failure))
+        if reply is not None and reply.lease is not None:
+            self._senders.hand_over([_leased_reply(ending, reply)])
+        elif reply is not None:
+            self._senders.wake()
+        self._count(ending)
+
+    def _integration(self, run: LeasedRun) -> Integration | None:
+        live = self._catalog.snapshot.by_id.get(run.event.integration_id)
+        return live.integration if live else None
+
+    def _ending(self, run: LeasedRun, verdict: Verdict, now: Instant, integration: Integration | None) -> Ending:
+        reply = None
+        if integration is not None and integration.reply is not None and verdict.is_final:
+            reply = self._new_reply(run, integration, now)
+        settle = Settle(
+            event_id=run.event.id,
+            integration_id=run.event.integration_id,
+            lease_token=run.lease_token,
+            move=verdict.move,
+            now=now,
+            due_at=verdict.due_at,
+            failure=verdict.failure,
+            entry=verdict.entry,
+            reply=reply,
+        )
+        return Ending(run, verdict, settle)
+
+    def _new_reply(self, run: LeasedRun, integration: Integration, now: Instant) -> NewReply:
+        timeout = integration.trigger.request_timeout
+        expires_at = None if timeout is None else later(run.event.received_at, timeout)
+        is_expired = expires_at is not None and now >= expires_at
+        lease = None
+        if not is_expired and self._senders.try_reserve(integration.id):
+            lease = (self._node_id, new_token())
+        return NewReply(new_id("dlv"), now, expires_at, lease)
+
+    def _count(self, ending: Ending) -> None:
+        run, move = ending.run, ending.verdict.move
+        if ending.verdict.is_final:
+            state = {RunMove.SUCCEED: RunState.SUCCEEDED, RunMove.FAIL: RunState.FAILED}.get(move, RunState.CANCELED)
+            total = seconds_between(run.event.received_at, ending.settle.now)
+            self._observe.run_finished(run.event.integration_id, state, total)
+        elif move is RunMove.RETRY:
+            self._observe.run_retried(run.event.integration_id)
+
+
+def _leased_reply(ending: Ending, reply: NewReply) -> LeasedDelivery:
+    run, verdict = ending.run, ending.verdict
+    assert reply.lease is not None
+    handled = HandledEvent(
+        event=run.event,
+        succeeded=verdict.move is RunMove.SUCCEED,
+        result=verdict.result,
+        error=verdict.failure,
+        attempts=run.attempts,
+        handled_at=ending.settle.now,
+    )
+    return LeasedDelivery(
+        id=reply.id,
+        kind=DeliveryKind.REPLY,
+        integration_id=run.event.integration_id,
+        created_at=reply.created_at,
+        expires_at=reply.expires_at,
+        attempts=1,
+        lease_token=reply.lease[1],
+        handled=handled,
+    )
+
+
+async def until_recorded(submit: Callable[[], Awaitable[T]], fraction: Fraction, *, first_wait: float = 0.05) -> T:
+    """Submit a change until the database takes it; waits between tries grow to 2 s, jittered.
+
+    For ends of work: the work is done, so there is nothing better to do than to record it. The guard makes a change
+    that had landed without our knowledge harmless.
+    """
+    wait = first_wait
+    while True:
+        try:
+            return await submit()
+        except StoreUnavailable:
+            await asyncio.sleep(wait * (0.5 + fraction() / 2))
+            wait = min(2.0, wait * 2)
+
+
+__all__ = ["Ending", "Senders", "Settling", "until_recorded"]

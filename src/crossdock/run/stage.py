@@ -1,0 +1,350 @@
+"""Stage 2: a run goes through its workflow.
+
+Runs come in three ways: leased and handed over in memory as their events are recorded (`offer`, `hand_over`), claimed
+from the store when slots become free or times are due, and in the order of lanes that this node owns. Each start ends
+in one guarded change; what follows from it (the answer, the reply) happens once that is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from crossdock.catalog import Catalog, LiveIntegration
+from crossdock.clock import Clock, Fraction, new_token
+from crossdock.model.advance import Broken
+from crossdock.model.errors import CrossdockError, StoreUnavailable
+from crossdock.model.outcome import Failure, Result
+from crossdock.model.run import JournalEntry, LeasedRun
+from crossdock.model.verdict import Outcome
+from crossdock.observe import Observe
+from crossdock.run.compile import CompiledWorkflow
+from crossdock.run.functions import Functions
+from crossdock.run.lanes import LaneDriver, OwnedLane
+from crossdock.run.settling import Ending, Settling, until_recorded
+from crossdock.run.slots import Slots
+from crossdock.run.walk import LeaseLost, WalkPorts, walk
+from crossdock.run.workflows import Workflows
+from crossdock.store import Store
+from crossdock.store.accept import Accepted, Duplicate, Lease
+from crossdock.store.claims import (
+    LOST,
+    Claim,
+    Rescued,
+    backlogged,
+    claim_quarantined,
+    has_quarantined,
+    read_cancel_requests,
+)
+from crossdock.store.lanes import acquire_lanes, has_orphan_lanes, release_lanes
+from crossdock.store.settle import Checkpoint
+
+logger = logging.getLogger(__name__)
+
+TOTAL_SLOTS = 1_024
+PURE_CONCURRENCY = 512
+"""A workflow without side effects occupies nobody but this process: its integration's limit does not apply."""
+CLAIM_BATCH = 32
+LANES_AT_ONCE = 256
+LOOK_SECONDS = 1.0
+
+
+class RunStage:
+    """Works on runs. Everything but the reads and writes it waits for happens on the event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        functions: Functions,
+        settling: Settling,
+        announce: Callable[[Outcome], None],
+        observe: Observe,
+        *,
+        clock: Clock,
+        fraction: Fraction,
+        node_id: str,
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._settling = settling
+        self._announce = announce
+        self._observe = observe
+        self._clock = clock
+        self._fraction = fraction
+        self._node_id = node_id
+        self._workflows = Workflows(catalog.workflow)
+        self._ports = WalkPorts(
+            now=clock, fraction=fraction, functions=functions, checkpoint=self._checkpoint, answered=self._answered
+        )
+        self._driver = LaneDriver(
+            store, settling, self.perform, self._workflow_of, clock=clock, fraction=fraction, node_id=node_id
+        )
+        self._slots = Slots(TOTAL_SLOTS)
+        self._backlog: OrderedDict[str, None] = OrderedDict()
+        self._lanes: dict[str, OwnedLane] = {}
+        self._performing: dict[str, asyncio.Task[Any] | None] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._to_cancel: set[str] = set()
+        self._look_now = asyncio.Event()
+        self._is_pumping = False
+        self._is_quarantine_busy = False
+        self._stopping = False
+
+    # --- from the receive stage ------------------------------------------------------------------------------------
+
+    def offer(self, live: LiveIntegration) -> Lease | None:
+        """A slot for a run that is about to be recorded (or this node's wish to own its lane); None when all are busy.
+
+        What is offered has to come back by `hand_over` or `withdraw`.
+        """
+        integration = live.integration
+        if self._stopping:
+            return None
+        if integration.trigger.ordered:
+            return Lease(self._node_id, new_token())
+        if integration.id in self._backlog or not self._slots.take(integration.id, self._limit(integration.id)):
+            self._backlog[integration.id] = None
+            return None
+        return Lease(self._node_id, new_token())
+
+    def hand_over(self, accepted: Accepted) -> None:
+        """A freshly recorded event: start its run, put it in its lane, or know that it waits."""
+        if accepted.run is not None:
+            self._start(accepted.run)
+        elif accepted.lane is not None and accepted.lane_token is not None:
+            lane = self._own(accepted.lane.id, accepted.event.integration_id, accepted.lane_token)
+            waiting = LeasedRun(accepted.event, accepted.workflow_number, 0, 0, "", accepted.lane)
+            lane.add(waiting, accepted.event.received_at)
+        elif accepted.lane is None:
+            self._backlog[accepted.event.integration_id] = None
+            self._pump_soon()
+
+    def withdraw(self, live: LiveIntegration, answer: Duplicate | Exception) -> None:
+        """Nothing was recorded after all (`answer` says why): the offered slot is free again."""
+        if not live.integration.trigger.ordered:
+            self._release(live.integration.id)
+
+    # --- working on one run ----------------------------------------------------------------------------------------
+
+    def _start(self, run: LeasedRun) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._work(run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _work(self, run: LeasedRun) -> None:
+        try:
+            ending = await self.perform(run)
+            landed = await until_recorded(lambda: self._store.submit(ending.settle), self._fraction)
+            self._settling.landed(ending, landed)
+        except LeaseLost:
+            self._observe.lease_lost("run")
+        finally:
+            self._release(run.event.integration_id)
+
+    async def perform(self, run: LeasedRun) -> Ending:
+        """Take a leased run through its workflow; how it ended. LeaseLost when it is somebody else's by now."""
+        try:
+            workflow = self._workflows.known(run.event.integration_id, run.workflow_number)
+            if workflow is None:
+                workflow = await self._workflows.get(run.event.integration_id, run.workflow_number)
+            if workflow.is_pure:
+                return self._settling.end(run, await walk(run, workflow, self._ports))
+            return await self._perform_cancellable(run, workflow)
+        except LeaseLost:
+            raise
+        except (LookupError, CrossdockError) as error:
+            failure = Failure("workflow_unusable", f"the run's workflow can't be used: {error}", permanent=True)
+            return self._settling.fail(run, failure)
+        except Exception as error:
+            logger.exception("a run failed inside Crossdock", extra={"event_id": run.event.id})
+            broken = Broken(None, Failure("internal", f"{type(error).__name__} inside Crossdock; see the log"), None)
+            return self._settling.end(run, broken)
+
+    async def _perform_cancellable(self, run: LeasedRun, workflow: CompiledWorkflow) -> Ending:
+        self._performing[run.event.id] = asyncio.current_task()
+        try:
+            return self._settling.end(run, await walk(run, workflow, self._ports))
+        except asyncio.CancelledError:
+            if run.event.id in self._to_cancel:
+                return self._settling.cancel(run)
+            return self._settling.hand_back(run)
+        finally:
+            self._performing.pop(run.event.id, None)
+            self._to_cancel.discard(run.event.id)
+
+    async def _checkpoint(self, run: LeasedRun, entry: JournalEntry) -> bool:
+        change = Checkpoint(run.event.id, run.lease_token, entry)
+        return bool(await until_recorded(lambda: self._store.submit(change), self._fraction))
+
+    def _answered(self, run: LeasedRun, result: Result) -> None:
+        self._announce(Outcome(run.event.id, result))
+
+    async def _workflow_of(self, run: LeasedRun) -> CompiledWorkflow | None:
+        try:
+            return await self._workflows.get(run.event.integration_id, run.workflow_number)
+        except (LookupError, CrossdockError):
+            return None  # `perform` meets the same error and settles the run with it
+
+    # --- slots and the backlog -------------------------------------------------------------------------------------
+
+    def _limit(self, integration_id: str) -> int:
+        live = self._catalog.snapshot.by_id.get(integration_id)
+        if live is None:
+            return PURE_CONCURRENCY
+        workflow = self._workflows.known(integration_id, live.integration.workflow_number)
+        return PURE_CONCURRENCY if workflow and workflow.is_pure else live.integration.trigger.concurrency
+
+    def _release(self, integration_id: str, count: int = 1) -> None:
+        self._slots.release(integration_id, count)
+        if self._backlog:
+            self._pump_soon()
+
+    def _pump_soon(self) -> None:
+        if not self._is_pumping and not self._stopping:
+            self._is_pumping = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Claim for backlogged integrations in turn, so that a long backlog takes no more than its share."""
+        self._is_pumping = False
+        for integration_id in list(self._backlog):
+            taken = self._slots.take(integration_id, self._limit(integration_id), CLAIM_BATCH)
+            if taken:
+                self._backlog.move_to_end(integration_id)
+                self._claim(integration_id, taken)
+
+    def _claim(self, integration_id: str, count: int) -> None:
+        tokens = tuple(new_token() for _ in range(count))
+
+        def claimed(answer: list[LeasedRun] | Exception) -> None:
+            runs = [] if isinstance(answer, Exception) else answer
+            for run in runs:
+                self._start(run)
+            if len(runs) < count:
+                if not isinstance(answer, Exception):
+                    self._backlog.pop(integration_id, None)
+                self._slots.release(integration_id, count - len(runs))
+
+        future = self._store.submit(Claim(integration_id, self._node_id, tokens, self._clock()), claimed)
+        future.add_done_callback(lambda done: done.exception())  # `claimed` has dealt with it
+
+    # --- lanes -----------------------------------------------------------------------------------------------------
+
+    def _own(self, lane_id: str, integration_id: str, token: str) -> OwnedLane:
+        lane = self._lanes.get(lane_id)
+        if lane is None or lane.token != token:
+            if lane is not None and lane.task is not None:
+                lane.task.cancel()
+            lane = self._lanes[lane_id] = OwnedLane(lane_id, integration_id, token)
+            lane.task = asyncio.get_running_loop().create_task(self._drive(lane))
+            self._tasks.add(lane.task)
+            lane.task.add_done_callback(self._tasks.discard)
+        return lane
+
+    async def _drive(self, lane: OwnedLane) -> None:
+        while not self._stopping:
+            try:
+                await self._driver.drive(lane)
+            except LeaseLost:
+                self._observe.lease_lost("lane")
+                lane.forget()
+            except Exception:
+                logger.exception("a lane stumbled and starts again", extra={"lane": lane.id})
+                lane.forget()
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def lane_changed(self, lane_id: str) -> None:
+        """An operator changed the lane in the store."""
+        if lane_id in self._lanes:
+            self._lanes[lane_id].forget()
+        self.wake()
+
+    # --- looking for work ------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something may have become due."""
+        self._look_now.set()
+
+    async def look_forever(self) -> None:
+        """Find what nobody handed over: backlogs, due retries, lanes without an owner, requests to cancel."""
+        while not self._stopping:
+            try:
+                await self._look()
+            except StoreUnavailable as error:
+                logger.debug("looking for work: %s", error)
+            self._look_now.clear()
+            try:
+                await asyncio.wait_for(self._look_now.wait(), LOOK_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def _look(self) -> None:
+        now = self._clock()
+        for integration_id in await self._store.read(backlogged, now):
+            self._backlog.setdefault(integration_id, None)
+        self._pump_soon()
+        for event_id in await self._store.read(read_cancel_requests, self._node_id):
+            self.cancel(event_id)
+        if not self._is_quarantine_busy:
+            await self._work_quarantined()
+        tokens = [new_token() for _ in range(LANES_AT_ONCE)]
+        if await self._store.read(has_orphan_lanes):
+            for lane_id, integration_id, token in await self._store.write(acquire_lanes, self._node_id, tokens):
+                self._own(lane_id, integration_id, token)
+
+    async def _work_quarantined(self) -> None:
+        """Runs that were lost with a node are worked on one at a time: the one that kills processes dies alone."""
+        if not await self._store.read(has_quarantined, self._clock()):
+            return
+        run = await self._store.write(claim_quarantined, self._node_id, new_token(), self._clock())
+        if run is None:
+            return
+        self._is_quarantine_busy = True
+        self._slots.take(run.event.integration_id, TOTAL_SLOTS * 2)
+        self._start(run).add_done_callback(lambda _: self._leave_quarantine())
+
+    def _leave_quarantine(self) -> None:
+        self._is_quarantine_busy = False
+        self.wake()
+
+    async def fail_lost(self, rescued: Rescued) -> None:
+        """Settle the runs that were lost with their nodes too often."""
+        for run in rescued.lost:
+            ending = self._settling.end(run, Broken(None, LOST, None))
+            landed = await until_recorded(lambda settle=ending.settle: self._store.submit(settle), self._fraction)
+            self._settling.landed(ending, landed)
+
+    # --- stopping --------------------------------------------------------------------------------------------------
+
+    def cancel(self, event_id: str) -> bool:
+        """Stop a run that is worked on here; whether it is."""
+        task = self._performing.get(event_id)
+        if task is None:
+            return False
+        self._to_cancel.add(event_id)
+        task.cancel()
+        return True
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Let running work finish within the grace, then hand back what is left and give up the lanes."""
+        self._stopping = self._driver.stopping = True
+        self.wake()
+        for lane in self._lanes.values():
+            if lane.task is not None and lane.is_idle:
+                lane.task.cancel()
+        if self._tasks and (await asyncio.wait(self._tasks, timeout=grace_seconds))[1]:
+            for task in self._performing.values():
+                if task is not None:
+                    task.cancel()
+            await asyncio.wait(self._tasks, timeout=5)
+        if self._lanes:
+            await self._store.write(release_lanes, [(lane.id, lane.token) for lane in self._lanes.values()])
+
+    @property
+    def in_work(self) -> int:
+        return self._slots.in_use
