@@ -133,7 +133,7 @@ async def test_a_rotation_that_breaks_off_keeps_both_keys(tmp_path: Path) -> Non
     async def fails() -> int:
         raise OSError("the disk is full")
 
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="full"):
         await vault.rotate(fails)
     reloaded = load_vault(tmp_path, None)
     assert reloaded.open(before, "a") == b"one"

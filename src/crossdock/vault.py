@@ -181,7 +181,7 @@ def _create_key_file(path: Path) -> None:
 
 
 def _replace_key_file(path: Path, keys: Sequence[bytes]) -> None:
-    os.replace(_write_draft(path, keys), path)
+    _write_draft(path, keys).replace(path)
     _sync_folder(path.parent)
 
 
