@@ -72,11 +72,20 @@ def test_a_gauge_forgets_queues_that_are_gone() -> None:
 def test_everything_shown_is_in_the_registry_and_the_other_way_round() -> None:
     counts = Observe()
 
-    counts.accepted("int_1"), counts.duplicate("int_1"), counts.rejected("int_1", "a"), counts.connection_refused("a")
-    counts.run_finished("int_1", "failed", 1), counts.run_retried("int_1"), counts.runs_rescued(2)
-    counts.lease_lost("run"), counts.delivery_attempt("reply"), counts.delivery_finished("reply", "failed", 1)
-    counts.commit(3, 0.1), counts.store_unavailable(), counts.set_backlog({"a": 1}, {"a": 1})
-    counts.set_blocked_lanes({"a": 1})
+    counts.accepted("int_1")
+    counts.duplicate("int_1")
+    counts.rejected("int_1", "unknown_path")
+    counts.connection_refused("slow_head")
+    counts.run_finished("int_1", "failed", 1.0)
+    counts.run_retried("int_1")
+    counts.runs_rescued(2)
+    counts.lease_lost("run")
+    counts.delivery_attempt("reply")
+    counts.delivery_finished("reply", "failed", 1.0)
+    counts.commit(3, 0.1)
+    counts.store_unavailable()
+    counts.set_backlog({"int_1": 1}, {"int_1": 1.0})
+    counts.set_blocked_lanes({"int_1": 1})
 
     shown = {
         family.name: family.samples[0].labels.keys() - {"le"}
@@ -158,7 +167,7 @@ def test_libraries_speak_only_when_something_is_wrong(log: io.StringIO) -> None:
 def test_facts_with_telling_names_are_hidden(log: io.StringIO, name: str) -> None:
     configure_logging("info", "json", log)
 
-    emit(observe.SERVER_STARTED, headers={name: "hunter2"}, rows=[{name: "hunter2"}], **{name: "hunter2"})
+    emit(observe.SERVER_STARTED, headers={name: "hunter2"}, rows=[{name: "hunter2"}])
 
     assert "hunter2" not in log.getvalue()
     assert "[redacted]" in log.getvalue()
