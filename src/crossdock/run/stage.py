@@ -13,20 +13,22 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from crossdock.model.advance import Broken
+from crossdock.run.compile import CompiledWorkflow
+from crossdock.run.functions import Functions
+from crossdock.run.walk import LeaseLost, WalkPorts, walk
+
 from crossdock.catalog import Catalog, LiveIntegration
 from crossdock.clock import Clock, Fraction, new_token
-from crossdock.model.advance import Broken
 from crossdock.model.errors import CrossdockError, StoreUnavailable
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.run import JournalEntry, LeasedRun
+from crossdock.model.time import Instant, later
 from crossdock.model.verdict import Outcome
 from crossdock.observe import Observe
-from crossdock.run.compile import CompiledWorkflow
-from crossdock.run.functions import Functions
 from crossdock.run.lanes import LaneDriver, OwnedLane
 from crossdock.run.settling import Ending, Settling, until_recorded
 from crossdock.run.slots import Slots
-from crossdock.run.walk import LeaseLost, WalkPorts, walk
 from crossdock.run.workflows import Workflows
 from crossdock.store import Store
 from crossdock.store.accept import Accepted, Duplicate, Lease
@@ -50,6 +52,7 @@ PURE_CONCURRENCY = 512
 CLAIM_BATCH = 32
 LANES_AT_ONCE = 256
 LOOK_SECONDS = 1.0
+LANE_SEEK_SECONDS = 10.0
 
 
 class RunStage:
@@ -90,6 +93,7 @@ class RunStage:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._to_cancel: set[str] = set()
         self._look_now = asyncio.Event()
+        self._seek_lanes_at: Instant = 0
         self._is_pumping = False
         self._is_quarantine_busy = False
         self._stopping = False
@@ -292,10 +296,19 @@ class RunStage:
             self.cancel(event_id)
         if not self._is_quarantine_busy:
             await self._work_quarantined()
-        tokens = [new_token() for _ in range(LANES_AT_ONCE)]
-        if await self._store.read(has_orphan_lanes):
-            for lane_id, integration_id, token in await self._store.write(acquire_lanes, self._node_id, tokens):
+        if now >= self._seek_lanes_at:
+            self._seek_lanes_at = later(now, LANE_SEEK_SECONDS)
+            await self._adopt_lanes()
+
+    async def _adopt_lanes(self) -> None:
+        """Own the lanes that have work and no owner: after a start, and after another node was lost."""
+        while await self._store.read(has_orphan_lanes):
+            tokens = [new_token() for _ in range(LANES_AT_ONCE)]
+            adopted = await self._store.write(acquire_lanes, self._node_id, tokens)
+            for lane_id, integration_id, token in adopted:
                 self._own(lane_id, integration_id, token)
+            if not adopted:
+                return
 
     async def _work_quarantined(self) -> None:
         """Runs that were lost with a node are worked on one at a time: the one that kills processes dies alone."""
@@ -313,7 +326,9 @@ class RunStage:
         self.wake()
 
     async def fail_lost(self, rescued: Rescued) -> None:
-        """Settle the runs that were lost with their nodes too often."""
+        """Settle the runs that were lost with their nodes too often, and look for what became free."""
+        self._seek_lanes_at = 0
+        self.wake()
         for run in rescued.lost:
             ending = self._settling.end(run, Broken(None, LOST, None))
             landed = await until_recorded(lambda settle=ending.settle: self._store.submit(settle), self._fraction)

@@ -65,6 +65,11 @@ class Store:
         """Record a hot change with the next shared commit; see `record.Recorder.submit`."""
         return self._recorder.submit(change, after)
 
+    @property
+    def waiting(self) -> int:
+        """Changes that wait for a commit."""
+        return self._recorder.waiting
+
 
 @asynccontextmanager
 async def open_store(url: str, observe_commit: CommitObserver | None = None) -> AsyncIterator[Store]:

@@ -134,7 +134,8 @@ def sqlite_module() -> ModuleType:
     if sqlite3.sqlite_version_info >= SAFE_SQLITE:
         return sqlite3
     raise Misconfigured(
-        f"SQLite {bundled_sqlite.sqlite_version} can corrupt a database that is in use; install pysqlite3 0.6.1 or newer"
+        f"SQLite {bundled_sqlite.sqlite_version} can corrupt a database that is in use; "
+        "install pysqlite3 0.6.1 or newer"
     )
 
 
@@ -188,7 +189,7 @@ def _prepare_reader(connection: sqlite3.Connection, _record: object) -> None:
 
 
 class LockFile:
-    """Keeps a second process out of a SQLite database; released by the system when the process ends, however it ends."""
+    """Keeps a second process out of a SQLite database. The system releases it when the process ends, however it ends."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -53,7 +53,8 @@ def _migrate(connection: Connection, database: Database) -> None:
     if current is not None and current not in known:
         connection.exec_driver_sql("ROLLBACK")
         raise Misconfigured(
-            f"the database was written by a newer Crossdock (revision {current}); start that version, or restore a backup"
+            f"the database was written by a newer Crossdock (revision {current}); "
+            "start that version, or restore a backup"
         )
     config = _config()
     config.attributes["connection"] = connection

@@ -85,10 +85,17 @@ class Recorder:
         await asyncio.to_thread(self._thread.join)
 
     def submit(self, change: HotChange, after: Callable[[Any], None] | None = None) -> asyncio.Future[Any]:
-        """Queue a change. `after` is called on the loop with its answer once it is durable, even if nobody waits."""
+        """Queue a change. `after` is called on the loop with its answer, even if nobody waits for the future any more:
+        what was recorded once it is durable, or the error that kept it from being recorded.
+        """
         future: asyncio.Future[Any] = self._loop.create_future()
         self._queue.put(_Waiting(future, change, after))
         return future
+
+    @property
+    def waiting(self) -> int:
+        """Changes that wait for a commit."""
+        return self._queue.qsize()
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Carry out `work` in a transaction of its own; what it raises is raised here and nothing is kept."""
@@ -229,7 +236,7 @@ def _record(connection: Connection, changes: list[Any]) -> list[Any]:
 def _settle_batch(batch: list[_Waiting], answers: Sequence[Any]) -> None:
     for waiting, answer in zip(batch, answers, strict=True):
         _settle_future(waiting.future, answer)
-        if waiting.after is not None and not isinstance(answer, Exception):
+        if waiting.after is not None:
             waiting.after(answer)
 
 

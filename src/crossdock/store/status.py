@@ -1,0 +1,48 @@
+"""What the status URL tells a caller: read by one event's id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from crossdock.model.outcome import Failure, Result
+from crossdock.model.states import RunState
+from crossdock.model.time import Instant
+from crossdock.store import schema
+from crossdock.store.journal import first_result, read_entries
+
+run = schema.run
+
+
+@dataclass(frozen=True, slots=True)
+class EventStatus:
+    event_id: str
+    integration_id: str
+    state: RunState
+    received_at: Instant
+    finished_at: Instant | None
+    result: Result | None
+    failure: Failure | None
+    is_blocked: bool
+    """Its attempts are used up and its lane waits for an operator."""
+
+
+def read_status(connection: Connection, event_id: str) -> EventStatus | None:
+    """The event's state and, once there is one, its result; None when there is no such event."""
+    row = connection.execute(select(run).where(run.c.event_id == event_id)).first()
+    if row is None:
+        return None
+    failure = None
+    if row.error_kind is not None:
+        failure = Failure(row.error_kind, row.error_message or "", row.error_step)
+    return EventStatus(
+        event_id=event_id,
+        integration_id=row.integration_id,
+        state=RunState(row.state),
+        received_at=row.accepted_at,
+        finished_at=row.finished_at,
+        result=first_result(read_entries(connection, [event_id]).get(event_id, ())),
+        failure=failure,
+        is_blocked=row.waiting_for == "operator",
+    )
