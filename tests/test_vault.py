@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossdock.model.errors import Misconfigured
-from crossdock.vault import KEY_FILE, Sealed, Vault, VaultError, load_vault, new_signing_secret
+from crossdock.vault import KEY_FILE, Sealed, Vault, VaultError, load_vault, local_secret, new_signing_secret
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(range(32, 64))
@@ -138,6 +138,14 @@ async def test_a_rotation_that_breaks_off_keeps_both_keys(tmp_path: Path) -> Non
     reloaded = load_vault(tmp_path, None)
     assert reloaded.open(before, "a") == b"one"
     assert reloaded.open(vault.seal(b"two", "b"), "b") == b"two"
+
+
+def test_a_local_secret_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+    first = local_secret(tmp_path / "data" / "admin.token")
+
+    assert len(first) >= 40
+    assert local_secret(tmp_path / "data" / "admin.token") == first
+    assert (tmp_path / "data" / "admin.token").stat().st_mode & 0o777 == 0o600
 
 
 def test_signing_secrets_are_long_and_differ() -> None:

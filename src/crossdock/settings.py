@@ -163,7 +163,6 @@ class Settings(BaseSettings):
         None,
         description="`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`. Default: SQLite in the data folder.",
     )
-    readers: int = Field(4, ge=1, le=64, description="Database connections for reading; one more writes.")
     retention: Duration = Field(
         DEFAULT_RETENTION_SECONDS,
         gt=0,

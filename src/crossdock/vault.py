@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from crossdock.model.errors import CrossdockError, Misconfigured
 
 KEY_FILE = "master.key"
+LOCAL_TOKEN_FILE = "admin.token"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 
@@ -117,13 +118,24 @@ def load_vault(data: Path, master_key: str | None) -> Vault:
         return Vault(parse_keys(master_key.replace(",", "\n"), "the setting master_key"))
     path = data / KEY_FILE
     if not path.exists():
-        _create_key_file(path)
-    check_key_file(path)
+        _create_private_file(path, _key_file_text([secrets.token_bytes(_KEY_BYTES)]))
+    check_private_file(path)
     return Vault(parse_keys(path.read_text(encoding="utf-8"), str(path)), path)
 
 
-def check_key_file(path: Path) -> None:
-    """Misconfigured when anyone but its owner may read or change the key file."""
+def local_secret(path: Path) -> str:
+    """The random token in a file that only its owner may read; made at the first time.
+
+    For whoever may read the data folder: the command line on the server's own machine.
+    """
+    if not path.exists():
+        _create_private_file(path, secrets.token_urlsafe(32) + "\n")
+    check_private_file(path)
+    return path.read_text(encoding="utf-8").strip()
+
+
+def check_private_file(path: Path) -> None:
+    """Misconfigured when anyone but its owner may read or change the file."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise Misconfigured(f"{path} may be read or changed by others (mode {mode:04o}); run: chmod 600 {path}")
@@ -167,10 +179,10 @@ def _key_file_text(keys: Sequence[bytes]) -> str:
     return head + "".join(base64.b64encode(key).decode() + "\n" for key in keys)
 
 
-def _create_key_file(path: Path) -> None:
-    """Make the key file; when another process made it in the same moment, its key stands."""
+def _create_private_file(path: Path, text: str) -> None:
+    """Make the file; when another process made it in the same moment, its text stands."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = _write_draft(path, [secrets.token_bytes(_KEY_BYTES)])
+    draft = _write_draft(path, text)
     try:
         os.link(draft, path)
     except FileExistsError:
@@ -181,15 +193,15 @@ def _create_key_file(path: Path) -> None:
 
 
 def _replace_key_file(path: Path, keys: Sequence[bytes]) -> None:
-    _write_draft(path, keys).replace(path)
+    _write_draft(path, _key_file_text(keys)).replace(path)
     _sync_folder(path.parent)
 
 
-def _write_draft(path: Path, keys: Sequence[bytes]) -> Path:
+def _write_draft(path: Path, text: str) -> Path:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(_key_file_text(keys))
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     return draft

@@ -1,0 +1,137 @@
+"""What can be seen of a database from outside, for `crossdock doctor`. Nothing is changed, nothing is judged here.
+
+It works beside a running server and without one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from crossdock.model.errors import Misconfigured, StoreUnavailable
+from crossdock.model.states import FINAL_DELIVERY_STATES, FINAL_RUN_STATES
+from crossdock.model.time import SECOND, Instant
+from crossdock.store import schema
+from crossdock.store.database import Database, Dialect, open_database, parse_url, sqlite_module
+from crossdock.store.migrate import current_revision, latest_revision
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """Work that waits, and processes that ended without saying so."""
+
+    unfinished_runs: int
+    unfinished_deliveries: int
+    silent_nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """What a database told about itself. `problem` is why it could not be asked; the rest is empty then."""
+
+    dialect: Dialect
+    place: str
+    """The file, or host and name; without the password."""
+    version: str = ""
+    exists: bool = True
+    problem: str | None = None
+    durability: str = ""
+    """SQLite: `journal_mode/synchronous`; PostgreSQL: `synchronous_commit`; as the writing connection has them."""
+    clock: Instant | None = None
+    revision: str | None = None
+    latest_revision: str = ""
+    holder: str | None = None
+    """The process that has the database open (SQLite)."""
+    leftovers: Leftovers | None = None
+
+
+def inspect_database(url: str, now: Instant, silent_after: float) -> DatabaseFacts:
+    """Ask the database at `url`; nodes are silent when their last heartbeat is older than `silent_after` seconds."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        place = f"{parsed.host or parsed.query.get('host', '')}/{parsed.database}"
+        return _ask(url, DatabaseFacts("postgresql", place), now, silent_after)
+    file = Path(parsed.database or "")
+    version = str(sqlite_module().sqlite_version)
+    if not file.is_file():
+        return DatabaseFacts("sqlite", str(file), version, exists=False, latest_revision=latest_revision())
+    facts = DatabaseFacts("sqlite", str(file), version, holder=lock_holder(Path(f"{file}.lock")))
+    return _ask(url, facts, now, silent_after)
+
+
+def lock_holder(lock: Path) -> str | None:
+    """The process id in a lock file that is held; None when nobody holds it."""
+    try:
+        with lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().strip() or "unknown"
+    except FileNotFoundError:
+        return None
+    return None
+
+
+def _ask(url: str, facts: DatabaseFacts, now: Instant, silent_after: float) -> DatabaseFacts:
+    database = open_database(url)
+    try:
+        durability = _durability(database)
+        with database.reading() as connection:
+            revision = current_revision(connection)
+            return DatabaseFacts(
+                facts.dialect,
+                facts.place,
+                version=facts.version or _server_version(connection),
+                durability=durability,
+                clock=_clock(connection, facts.dialect),
+                revision=revision,
+                latest_revision=latest_revision(),
+                holder=facts.holder,
+                leftovers=_leftovers(connection, now, silent_after) if revision == latest_revision() else None,
+            )
+    except (DBAPIError, Misconfigured, StoreUnavailable) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error.__cause__ or error
+        return DatabaseFacts(facts.dialect, facts.place, facts.version, problem=_first_line(reason))
+    finally:
+        database.dispose()
+
+
+def _durability(database: Database) -> str:
+    with database.writer.connect() as connection:
+        if database.dialect == "sqlite":
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+            level = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
+            return f"{mode}/{({0: 'off', 1: 'normal', 2: 'full', 3: 'extra'}).get(level, level)}"
+        return str(connection.exec_driver_sql("SHOW synchronous_commit").scalar_one())
+
+
+def _server_version(connection: Connection) -> str:
+    return str(connection.exec_driver_sql("SHOW server_version").scalar_one()).split(" ")[0]
+
+
+_CLOCK = text("SELECT extract(epoch FROM clock_timestamp())")
+
+
+def _clock(connection: Connection, dialect: Dialect) -> Instant | None:
+    """The database server's clock; SQLite has none of its own."""
+    if dialect == "sqlite":
+        return None
+    return round(float(connection.execute(_CLOCK).scalar_one()) * SECOND)
+
+
+def _leftovers(connection: Connection, now: Instant, silent_after: float) -> Leftovers:
+    run, delivery, node = schema.run, schema.delivery, schema.node
+    runs = select(func.count()).select_from(run).where(run.c.state.not_in(sorted(FINAL_RUN_STATES)))
+    deliveries = (
+        select(func.count()).select_from(delivery).where(delivery.c.state.not_in(sorted(FINAL_DELIVERY_STATES)))
+    )
+    silent = select(func.count()).select_from(node).where(node.c.heartbeat_at < now - round(silent_after * SECOND))
+    return Leftovers(*(int(connection.execute(query).scalar_one()) for query in (runs, deliveries, silent)))
+
+
+def _first_line(error: object) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[0]

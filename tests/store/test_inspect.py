@@ -1,0 +1,74 @@
+"""What `crossdock doctor` sees of a database."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from crossdock.clock import system_now
+from crossdock.model.time import seconds_between
+from crossdock.store import Store
+from crossdock.store.inspect import DatabaseFacts, inspect_database, lock_holder
+
+
+def inspect(url: str) -> DatabaseFacts:
+    return inspect_database(url, system_now(), silent_after=10)
+
+
+def test_a_database_tells_how_durable_it_is(database_url: str) -> None:
+    facts = inspect(database_url)
+
+    assert facts.problem is None
+    assert facts.durability == ("wal/full" if facts.dialect == "sqlite" else "on")
+    assert facts.revision == facts.latest_revision
+    assert facts.leftovers is not None
+    assert facts.leftovers.unfinished_runs == 0
+    assert int(facts.version.split(".")[0]) >= 3
+
+
+def test_a_server_tells_its_clock(database_url: str) -> None:
+    facts = inspect(database_url)
+
+    if facts.dialect == "sqlite":
+        assert facts.clock is None
+    else:
+        assert facts.clock is not None
+        assert abs(seconds_between(facts.clock, system_now())) < 60
+
+
+def test_a_database_without_tables_has_no_revision(empty_database_url: str) -> None:
+    facts = inspect(empty_database_url)
+
+    assert facts.revision is None
+    assert facts.leftovers is None
+
+
+def test_looking_does_not_make_a_database(tmp_path: Path) -> None:
+    facts = inspect(f"sqlite:///{tmp_path / 'data' / 'crossdock.db'}")
+
+    assert not facts.exists
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_is_away_is_a_problem_without_its_password() -> None:
+    facts = inspect("postgresql://user:hunter2@127.0.0.1:1/crossdock")
+
+    assert facts.problem is not None
+    assert "hunter2" not in repr(facts)
+
+
+def test_a_file_that_is_no_database_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "crossdock.db").write_text("no database, for more than a hundred characters " * 10)
+
+    assert "not a database" in (inspect(f"sqlite:///{tmp_path / 'crossdock.db'}").problem or "")
+
+
+async def test_a_database_in_use_names_its_process(store: Store, database_url: str) -> None:
+    facts = inspect(database_url)
+
+    assert facts.holder == (str(os.getpid()) if facts.dialect == "sqlite" else None)
+    assert facts.problem is None
+
+
+def test_nobody_holds_a_lock_that_is_not_there(tmp_path: Path) -> None:
+    assert lock_holder(tmp_path / "crossdock.db.lock") is None
