@@ -289,9 +289,16 @@ delivery = Table(
     ),
     Index(
         "delivery_claimable",
+        "integration_id",
         "due_at",
         sqlite_where=text("state IN ('queued', 'retrying')"),
         postgresql_where=text("state IN ('queued', 'retrying')"),
+    ),
+    Index(
+        "delivery_expiring",
+        "expires_at",
+        sqlite_where=text("state IN ('queued', 'retrying') AND expires_at IS NOT NULL"),
+        postgresql_where=text("state IN ('queued', 'retrying') AND expires_at IS NOT NULL"),
     ),
     Index(
         "delivery_leased",

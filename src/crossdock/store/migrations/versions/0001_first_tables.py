@@ -66,10 +66,18 @@ def upgrade() -> None:
     op.create_index(
         "delivery_claimable",
         "delivery",
-        ["due_at"],
+        ["integration_id", "due_at"],
         unique=False,
         sqlite_where=sa.text("state IN ('queued', 'retrying')"),
         postgresql_where=sa.text("state IN ('queued', 'retrying')"),
+    )
+    op.create_index(
+        "delivery_expiring",
+        "delivery",
+        ["expires_at"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('queued', 'retrying') AND expires_at IS NOT NULL"),
+        postgresql_where=sa.text("state IN ('queued', 'retrying') AND expires_at IS NOT NULL"),
     )
     op.create_index(
         "delivery_leased",
