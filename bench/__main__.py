@@ -1,0 +1,165 @@
+"""`scripts/bench`: run scenarios, show them beside the no-op handler, write them down."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.load import Answers, has_wrk, install_wrk
+from bench.measure import Load, Measurement, measure, measure_noop
+from bench.peers import measure_peers
+from bench.profiler import Profiler
+from bench.scenarios import SCENARIOS, Scenario
+from crossdock import __version__
+from tests.support.postgres import OwnServer
+
+RESULTS = Path(__file__).parent / "results"
+COLUMNS = (
+    "scenario", "accepted/s", "completed/s", "of no-op", "answer p50 ms", "p99", "lag p50 ms", "p99",
+    "refused", "lost", "idle MB", "peak MB",
+)  # fmt: skip
+
+
+def main() -> int:
+    options = _read_options()
+    console = Console(stderr=False)
+    install_wrk()
+    load = Load(options.seconds, options.connections, options.rate)
+    tool = "wrk" if has_wrk() and options.rate is None else "bench.generator"
+    console.print(f"Crossdock {__version__} on {options.database}, {options.connections} connections, load by {tool}")
+    with console.status("no-op handler") as status:
+        noop = measure_noop(load)
+        measurements = []
+        for scenario in _chosen(options.scenario):
+            status.update(scenario.name)
+            measurements.append(_measure(scenario, load, options, console))
+            _show_line(console, measurements[-1], noop)
+    _show_table(console, noop, measurements)
+    path = _write(options, noop, measurements)
+    console.print(f"written to {path}")
+    if options.peers:
+        measure_peers(load, noop, console)
+    return 1 if any(measurement.lost for measurement in measurements) else 0
+
+
+def _read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--database", default="sqlite", help="sqlite, postgresql (a server of its own), or an URL")
+    parser.add_argument("--seconds", type=float, default=8.0, help="length of each load")
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--rate", type=float, help="calls per second; default: as many as get answered")
+    parser.add_argument(
+        "--scenario",
+        action="append",
+        choices=[scenario.name for scenario in SCENARIOS],
+        help="repeatable; default: all",
+    )
+    parser.add_argument("--json", type=Path, help="where to write the figures; default: bench/results/")
+    parser.add_argument("--profile", action="store_true", help="also show where the time goes (slows the program)")
+    parser.add_argument("--peers", action="store_true", help="also measure what others would use, where installed")
+    return parser.parse_args()
+
+
+def _chosen(names: list[str] | None) -> list[Scenario]:
+    return [scenario for scenario in SCENARIOS if not names or scenario.name in names]
+
+
+def _measure(scenario: Scenario, load: Load, options: argparse.Namespace, console: Console) -> Measurement:
+    profiler = Profiler(RESULTS, scenario.name) if options.profile else None
+    with _database(options.database) as database:
+        measurement = measure(
+            scenario, load, database=database, profiler=profiler, progress=lambda text: console.log(scenario.name, text)
+        )
+    if profiler is not None:
+        console.print(profiler.report())
+    return measurement
+
+
+@contextmanager
+def _database(choice: str) -> Iterator[str | None]:
+    if choice == "postgresql":
+        server = OwnServer(durable=True)
+        try:
+            yield server.url(server.create_database())
+        finally:
+            server.remove()
+    else:
+        yield None if choice == "sqlite" else choice
+
+
+def _show_line(console: Console, measurement: Measurement, noop: Answers) -> None:
+    console.print("  ".join(f"{name}: {value}" for name, value in zip(COLUMNS, _cells(measurement, noop), strict=True)))
+
+
+def _show_table(console: Console, noop: Answers, measurements: list[Measurement]) -> None:
+    table = Table(*COLUMNS)
+    table.add_row("no-op", f"{noop.per_second:,.0f}", "", "100 %", f"{noop.p50_ms:.1f}", f"{noop.p99_ms:.1f}")
+    for measurement in measurements:
+        table.add_row(*_cells(measurement, noop))
+    console.print(table)
+
+
+def _cells(measurement: Measurement, noop: Answers) -> list[str]:
+    answers, recorded = measurement.answers, measurement.recorded
+    return [
+        measurement.scenario,
+        f"{answers.per_second:,.0f}",
+        f"{recorded.per_second:,.0f}",
+        f"{_ratio(measurement, noop):.0%}",
+        f"{answers.p50_ms:.1f}",
+        f"{answers.p99_ms:.1f}",
+        f"{recorded.lag_p50_ms:.1f}",
+        f"{recorded.lag_p99_ms:.1f}",
+        str(answers.refused + answers.broken),
+        str(measurement.lost),
+        f"{measurement.idle_memory:.0f}",
+        f"{measurement.peak_memory:.0f}",
+    ]
+
+
+def _ratio(measurement: Measurement, noop: Answers) -> float:
+    """What was carried to its end, as a share of what the web server alone answers."""
+    return min(measurement.answers.per_second, measurement.recorded.per_second) / noop.per_second
+
+
+def _write(options: argparse.Namespace, noop: Answers, measurements: list[Measurement]) -> Path:
+    document: dict[str, Any] = {
+        "version": __version__,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"system": platform.platform(), "python": platform.python_version()},
+        "database": options.database.partition(":")[0],
+        "seconds": options.seconds,
+        "connections": options.connections,
+        "rate": options.rate,
+        "noop": {**asdict(noop), "per_second": noop.per_second},
+        "scenarios": [_as_document(measurement, noop) for measurement in measurements],
+    }
+    path: Path = options.json or RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _as_document(measurement: Measurement, noop: Answers) -> dict[str, Any]:
+    return {
+        **asdict(measurement),
+        "accepted_per_second": measurement.answers.per_second,
+        "completed_per_second": measurement.recorded.per_second,
+        "ratio_to_noop": _ratio(measurement, noop),
+        "lost": measurement.lost,
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

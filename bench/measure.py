@@ -1,0 +1,126 @@
+"""One scenario from start to end: a fresh program, a warm-up, the load, the drain, the count."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.load import Answers, Calls, make_calls
+from bench.profiler import Profiler
+from bench.record import Recorded, read_record
+from bench.scenarios import KEY, Scenario, order
+from tests.support.postgres import free_port
+from tests.support.program import Program
+
+WARM_UP_SECONDS = 1.5
+DRAIN_SECONDS = 240.0
+HEADERS = {"Content-Type": "application/json", "X-API-Key": KEY}
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How hard to drive: calls per second, or None for as many as `connections` get answered."""
+
+    seconds: float
+    connections: int
+    rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one scenario gave. Memory in MB."""
+
+    scenario: str
+    about: str
+    answers: Answers
+    recorded: Recorded
+    idle_memory: float
+    peak_memory: float
+
+    @property
+    def lost(self) -> int:
+        """Calls that were answered 2xx and are not in the record, or have not come to an end."""
+        recorded = self.recorded
+        return max(0, self.answers.good - min(recorded.events, recorded.runs)) + recorded.unfinished
+
+
+def measure_noop(load: Load) -> Answers:
+    """What the web server alone can do, under the same calls."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "bench.noop", str(port)], stdin=subprocess.DEVNULL)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/readyz", process)
+        calls = _calls(port, "noop", [order(0)], load)
+        make_calls(_warm_up(calls))
+        return make_calls(calls)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def measure(
+    scenario: Scenario, load: Load, *, database: str | None, profiler: Profiler | None, progress: Progress
+) -> Measurement:
+    """Drive one scenario; `database` None is SQLite in the data folder."""
+    with _program(database, profiler) as program:
+        idle = program.memory()[0]
+        names = (f"{scenario.name}-warm-up-{program.port}", f"{scenario.name}-{program.port}")
+        warming, measured = (program.add_integration(scenario.document(name), KEY) for name in names)
+        url = database or f"sqlite:///{program.database_path}"
+        progress("warming up")
+        make_calls(_warm_up(_calls(program.port, names[0], scenario.bodies(), load)))
+        read_record(url, warming, wait_seconds=DRAIN_SECONDS)
+        progress("under load")
+        with profiler.watching(program, load.seconds) if profiler else _nothing():
+            answers = make_calls(_calls(program.port, names[1], scenario.bodies(), load))
+        progress("draining")
+        recorded = read_record(url, measured, wait_seconds=DRAIN_SECONDS)
+        peak = program.memory()[1]
+    return Measurement(scenario.name, scenario.about, answers, recorded, idle, peak)
+
+
+@contextmanager
+def _program(database: str | None, profiler: Profiler | None) -> Iterator[Program]:
+    with tempfile.TemporaryDirectory(prefix="crossdock-bench-") as folder:
+        launcher = profiler.launcher() if profiler else (sys.executable, "-m", "crossdock")
+        program = Program(Path(folder), database=database, settings={"queue_limit": "10000000"}, launcher=launcher)
+        program.start()
+        try:
+            yield program
+        finally:
+            program.stop(within=120)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def _calls(port: int, path: str, bodies: list[bytes], load: Load) -> Calls:
+    return Calls(port, f"/hooks/default/{path}", HEADERS, bodies, load.connections, load.seconds, load.rate)
+
+
+def _warm_up(calls: Calls) -> Calls:
+    seconds = min(WARM_UP_SECONDS, calls.seconds)
+    return Calls(calls.port, calls.path, calls.headers, calls.bodies, calls.connections, seconds, calls.rate)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except urllib.error.URLError:
+            time.sleep(0.05)
+    raise RuntimeError(f"{url} did not answer")

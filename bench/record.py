@@ -1,0 +1,73 @@
+"""What the database says after a measurement. It is read from outside, by a connection that can't write."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, text
+
+from crossdock.store.database import open_database
+
+POLL_SECONDS = 0.25
+
+_IS_FINAL = "state IN ('succeeded', 'failed', 'canceled')"
+
+_UNFINISHED = text(f"SELECT count(*) FROM run WHERE integration_id = :id AND NOT ({_IS_FINAL})")
+_SUMS = text(
+    "SELECT count(*), sum(CASE WHEN state = 'succeeded' THEN 1 ELSE 0 END), min(accepted_at), max(finished_at) "
+    "FROM run WHERE integration_id = :id"
+)
+_EVENTS = text("SELECT count(*) FROM event WHERE integration_id = :id")
+_NTH_LAG = text(
+    "SELECT finished_at - accepted_at FROM run WHERE integration_id = :id AND finished_at IS NOT NULL "
+    "ORDER BY 1 LIMIT 1 OFFSET :place"
+).bindparams(bindparam("place"))
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Counts of one integration. `seconds` lie between its first acceptance and its last finished run."""
+
+    events: int
+    runs: int
+    succeeded: int
+    unfinished: int
+    seconds: float
+    lag_p50_ms: float
+    lag_p99_ms: float
+
+    @property
+    def per_second(self) -> float:
+        return self.succeeded / self.seconds if self.seconds else 0.0
+
+
+def read_record(url: str, integration_id: str, *, wait_seconds: float) -> Recorded:
+    """Wait until every run of the integration is finished, up to `wait_seconds`, then count."""
+    database = open_database(url)
+    deadline = time.monotonic() + wait_seconds
+    try:
+        while True:
+            with database.reading() as connection:
+                unfinished = connection.execute(_UNFINISHED, {"id": integration_id}).scalar_one()
+                if not unfinished or time.monotonic() > deadline:
+                    return _count(connection, integration_id, unfinished)
+            time.sleep(POLL_SECONDS)
+    finally:
+        database.dispose()
+
+
+def _count(connection: Connection, integration_id: str, unfinished: int) -> Recorded:
+    named: dict[str, Any] = {"id": integration_id}
+    runs, succeeded, first, last = connection.execute(_SUMS, named).one()
+    events = connection.execute(_EVENTS, named).scalar_one()
+    seconds = (last - first) / 1e6 if last and first else 0.0
+    finished = runs - unfinished
+    p50, p99 = (_lag(connection, named, int(finished * share)) for share in (0.5, 0.99))
+    return Recorded(events, runs, int(succeeded or 0), unfinished, seconds, p50, p99)
+
+
+def _lag(connection: Connection, named: dict[str, Any], place: int) -> float:
+    lag = connection.execute(_NTH_LAG, {**named, "place": place}).scalar_one_or_none()
+    return (lag or 0) / 1_000
