@@ -23,6 +23,7 @@ from crossdock.model.errors import (
 from crossdock.model.event import Event, Request
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.states import FINAL_RUN_STATES, RunState
+from crossdock.model.tally import Tally
 from crossdock.model.time import Instant
 from crossdock.model.trigger import OnTimeout, ResponseMode, Trigger, sync_timeout
 from crossdock.model.verdict import Outcome
@@ -35,7 +36,6 @@ from crossdock.receive.checks import check_body, find_keys
 from crossdock.receive.rate import RateLimiter
 from crossdock.receive.reading import Disconnected, header, read_body, read_headers, read_query
 from crossdock.receive.status import status_answer
-from crossdock.receive.tally import Tally
 from crossdock.server.problems import Answer, problem_response
 from crossdock.store import Store
 from crossdock.store.accept import Accept, AcceptAnswer, Accepted, DedupeKey, Duplicate, Lease
@@ -84,7 +84,7 @@ class ReceiveApp:
         observe: Observe,
         *,
         clock: Clock,
-        door: Door,
+        is_full: Callable[[str], bool],
     ) -> None:
         self._store = store
         self._catalog = catalog

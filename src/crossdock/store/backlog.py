@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, func, select
+from typing import Any
+
+from sqlalchemy import Connection, func, select, union_all
+from sqlalchemy.sql.dml import Insert
 
 from crossdock.model.time import Instant
 from crossdock.store import schema
-from crossdock.store.claims import IS_CLAIMABLE
+from crossdock.store.claims import IS_FREE, IS_UNFINISHED
 from crossdock.store.statements import RowInsert
 
 run = schema.run
 
 
 def count_backlog(connection: Connection, integration_ids: Iterable[str], limit: int) -> dict[str, tuple[int, Instant]]:
-    """For each integration with queued runs: how many (counted up to `limit`) and since when the oldest waits."""
+    """For each integration with waiting runs: how many (counted up to `limit`) and since when the oldest waits."""
     counts: dict[str, tuple[int, Instant]] = {}
     for integration_id in integration_ids:
-        queued = (
-            select(run.c.accepted_at).where(run.c.integration_id == integration_id, IS_CLAIMABLE).limit(limit).subquery()
+        in_lanes = (run.c.lane_id > f"{integration_id}:", run.c.lane_id < f"{integration_id};", IS_UNFINISHED)
+        waiting = union_all(
+            select(run.c.accepted_at).where(run.c.integration_id == integration_id, IS_FREE),
+            select(run.c.accepted_at).where(*in_lanes),
         )
-        row = connection.execute(select(func.count(), func.min(queued.c.accepted_at)).select_from(queued)).one()
+        counted = waiting.limit(limit).subquery()
+        row = connection.execute(select(func.count(), func.min(counted.c.accepted_at)).select_from(counted)).one()
         if row[0]:
             counts[integration_id] = (int(row[0]), int(row[1]))
     return counts
@@ -37,9 +43,9 @@ def blocked_lanes(connection: Connection) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
-def _add_rejections(statement):  # type: ignore[no-untyped-def]
-    table, new = schema.rejection.c, statement.excluded
-    return statement.on_conflict_do_update(
+def _add_rejections(statement: Insert) -> Any:
+    table, new = schema.rejection.c, statement.excluded  # type: ignore[attr-defined]
+    return statement.on_conflict_do_update(  # type: ignore[attr-defined]
         index_elements=["integration_id", "reason"],
         set_={"count": table.count + new.count, "last_at": new.last_at},
     )

@@ -1,0 +1,1 @@
+"""What time alone requires: the heartbeat, taking over from dead nodes, counts, fresh configuration, retention."""

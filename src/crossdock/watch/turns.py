@@ -1,0 +1,46 @@
+"""Things that are done again and again, each on its own; a turn that fails is told and tried again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from crossdock import observe
+from crossdock.model.errors import StoreUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """`work` is done every `seconds`, counted from the end of the last time."""
+
+    name: str
+    seconds: float
+    work: Callable[[], Awaitable[None]]
+
+
+class Watch:
+    """Takes all turns until it is stopped."""
+
+    def __init__(self, turns: list[Turn]) -> None:
+        self._turns = turns
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(_repeat(turn), name=f"watch {turn.name}") for turn in self._turns]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _repeat(turn: Turn) -> None:
+    while True:
+        try:
+            await turn.work()
+        except StoreUnavailable as error:
+            observe.emit(observe.STORE_LOST, during=turn.name, reason=str(error))
+        except Exception as error:
+            observe.emit(observe.WATCH_FAILED, error=error, turn=turn.name)
+        await asyncio.sleep(turn.seconds)

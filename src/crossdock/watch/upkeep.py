@@ -1,0 +1,87 @@
+"""Counts, gauges and retention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from crossdock import observe
+from crossdock.catalog import Catalog
+from crossdock.clock import Clock
+from crossdock.model.tally import Tally
+from crossdock.model.time import later, seconds_between
+from crossdock.observe import Observe
+from crossdock.store import Store
+from crossdock.store.backlog import add_rejections, blocked_lanes, count_backlog
+from crossdock.store.keys import KeyUse, record_use
+from crossdock.store.retention import forget_dedupe_keys, forget_events, forgotten_integrations
+
+SLICE = 500
+"""Events deleted in one transaction."""
+SLICES_A_TURN = 20
+
+
+class Upkeep:
+    """`take_counts` gives what was counted at the door since it was last asked."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        metrics: Observe,
+        take_counts: Callable[[], Tally],
+        *,
+        clock: Clock,
+        queue_limit: int,
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._metrics = metrics
+        self._take_counts = take_counts
+        self._clock = clock
+        self._queue_limit = queue_limit
+        self._full: frozenset[str] = frozenset()
+
+    def is_full(self, integration_id: str) -> bool:
+        """Whether so many of the integration's runs wait that no more are taken in."""
+        return integration_id in self._full
+
+    async def write_counts(self) -> None:
+        """Refused calls and calls by key. What can't be written now is lost: they are statistics."""
+        counted = self._take_counts()
+        rejections = [(*place, count.calls, count.last_at) for place, count in counted.rejections.items()]
+        if rejections:
+            await self._store.write(add_rejections, rejections)
+        if counted.keys:
+            uses = [KeyUse(key_id, count.calls, count.last_at) for key_id, count in counted.keys.items()]
+            await self._store.write(record_use, uses)
+
+    async def measure(self) -> None:
+        """Look at what waits, for the door and the metrics."""
+        now = self._clock()
+        ids = list(self._catalog.snapshot.by_id)
+        backlog = await self._store.read(count_backlog, ids, self._queue_limit)
+        self._full = frozenset(i for i, (count, _) in backlog.items() if count >= self._queue_limit)
+        self._metrics.set_backlog(
+            {i: count for i, (count, _) in backlog.items()},
+            {i: seconds_between(oldest, now) for i, (_, oldest) in backlog.items()},
+        )
+        self._metrics.set_blocked_lanes(await self._store.read(blocked_lanes))
+
+    async def forget(self) -> None:
+        """Delete what is past its time, slice by slice, so that nobody waits long for the writer."""
+        now = self._clock()
+        removed = 0
+        periods = {i: live.integration.retention for i, live in self._catalog.snapshot.by_id.items()}
+        for integration_id in await self._store.read(forgotten_integrations):
+            if integration_id not in self._catalog.snapshot.broken:
+                periods.setdefault(integration_id, 0.0)
+        for integration_id, seconds in periods.items():
+            for _ in range(SLICES_A_TURN):
+                count = await self._store.write(forget_events, integration_id, later(now, -seconds), SLICE)
+                removed += count
+                if count < SLICE:
+                    break
+        while await self._store.write(forget_dedupe_keys, now, SLICE) == SLICE:
+            continue
+        if removed:
+            observe.emit(observe.RETENTION_SWEPT, events=removed)
