@@ -51,8 +51,8 @@ def measure_peers(load: Load, noop: Answers, console: Console) -> None:
         answers = _measure(python, peer, load)
         ratio = answers.per_second / noop.per_second
         console.print(
-            f"{peer.name}: {answers.per_second:,.0f} answers/s ({ratio:.1%} of the no-op), p50 {answers.p50_ms:.1f} ms, "
-            f"p99 {answers.p99_ms:.1f} ms, {answers.refused + answers.broken} refused"
+            f"{peer.name}: {answers.per_second:,.0f} answers/s ({ratio:.1%} of the no-op), "
+            f"p50 {answers.p50_ms:.1f} ms, p99 {answers.p99_ms:.1f} ms, {answers.refused + answers.broken} refused"
         )
 
 
