@@ -1,0 +1,246 @@
+"""The configuration in memory: an immutable snapshot, swapped whole when something changes.
+
+No call asks the database who may call what. A snapshot is built beside the one in use, only changed integrations are
+compiled anew, and the attribute is replaced in one step: whoever holds the old one finishes with it. One integration
+that can't be read (a secret whose master key is gone) is left out with its reason and does not fail the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from types import MappingProxyType
+from typing import TypeAlias
+
+import jsonschema_rs
+
+from crossdock.expressions import compile_value
+from crossdock.model.errors import CrossdockError
+from crossdock.model.expression import Expression, ExpressionError
+from crossdock.model.integration import ApiKey, Integration, ReplySettings
+from crossdock.model.outcome import Json
+from crossdock.store import Store
+from crossdock.store.configuration import configuration_number
+from crossdock.store.integration_document import read_integration
+from crossdock.store.integrations import IntegrationRow
+from crossdock.store.live_configuration import LiveConfiguration, read_live_configuration
+from crossdock.store.secrets import SecretRow
+from crossdock.store.versions import version
+from crossdock.vault import Sealed, Vault
+
+logger = logging.getLogger(__name__)
+
+CheckBody: TypeAlias = Callable[[Json], list[str]]
+"""What is wrong with a body, each with the place where; nothing when it is valid."""
+
+BODY_ERRORS = 20
+"""How many errors of a body are told at once."""
+_ERROR_LENGTH = 300
+_PATTERN_BYTES = 1024 * 1024
+_WORKFLOWS_KEPT = 512
+
+
+@dataclass(frozen=True, slots=True)
+class LiveIntegration:
+    """An integration, ready to judge calls: credentials as hashes, expressions and schema compiled."""
+
+    integration: Integration
+    signing_secret: bytes
+    keys: Mapping[bytes, ApiKey] = field(default_factory=dict)
+    """By the SHA-256 of the key's text."""
+    token_hash: bytes | None = None
+    """SHA-256 of the platform token."""
+    basic_hash: bytes | None = None
+    """SHA-256 of the Basic password."""
+    dedupe_key: Expression | None = None
+    ordering_key: Expression | None = None
+    check_body: CheckBody | None = None
+
+    @property
+    def reply(self) -> ReplySettings | None:
+        """Where the handled event goes, with the complete header values."""
+        return self.integration.reply
+
+    def find_key(self, credential: bytes) -> ApiKey | None:
+        """The key with this text, usable or not."""
+        digest = sha256(credential).digest()
+        key = self.keys.get(digest)
+        return key if key is not None and hmac.compare_digest(key.hash, digest) else None
+
+    def accepts_token(self, credential: bytes) -> bool:
+        """Whether it is the platform token, in constant time."""
+        return self.token_hash is not None and hmac.compare_digest(self.token_hash, sha256(credential).digest())
+
+    def accepts_basic(self, username: bytes, password: bytes) -> bool:
+        """Whether both are right, in constant time for either."""
+        expected = sha256(self.integration.trigger.basic_username.encode()).digest()
+        same_name = hmac.compare_digest(expected, sha256(username).digest())
+        digest = sha256(password).digest()
+        same_password = hmac.compare_digest(self.basic_hash or bytes(32), digest) and self.basic_hash is not None
+        return same_name and same_password
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The configuration at one moment. `by_path` is keyed by workspace slug and path."""
+
+    by_path: Mapping[tuple[str, str], LiveIntegration] = field(default_factory=lambda: MappingProxyType({}))
+    by_id: Mapping[str, LiveIntegration] = field(default_factory=lambda: MappingProxyType({}))
+    workspaces: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """The ids of workspaces by their slugs."""
+    broken: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Why an integration, by its id, can't be used."""
+    broken_paths: frozenset[tuple[str, str]] = frozenset()
+    number: int = -1
+    """How many changes of the configuration it contains."""
+
+
+class Catalog:
+    """Holds the current snapshot. `reload` after each change in this process; `reload_if_changed` for other nodes'."""
+
+    def __init__(self, store: Store, vault: Vault) -> None:
+        self.snapshot = Snapshot()
+        self._store = store
+        self._vault = vault
+        self._reloading = asyncio.Lock()
+        self._rows: dict[str, tuple[IntegrationRow, Sequence[ApiKey]]] = {}
+        self._workflows: OrderedDict[tuple[str, int], Json] = OrderedDict()
+
+    async def reload(self) -> None:
+        """Read the configuration and swap the snapshot; StoreUnavailable leaves the old one in use."""
+        async with self._reloading:
+            configuration = await self._store.read(read_live_configuration)
+            self.snapshot = self._build(configuration)
+
+    async def reload_if_changed(self) -> bool:
+        """Reload when the configuration was changed since the last time, by whatever node; whether it was."""
+        if await self._store.read(configuration_number) == self.snapshot.number:
+            return False
+        await self.reload()
+        return True
+
+    async def workflow(self, integration_id: str, number: int) -> Json:
+        """The document of a workflow version; number 0 has no steps. LookupError when there is no such version.
+
+        Versions never change, so those that were used last are kept in memory.
+        """
+        if number == 0:
+            return {"steps": []}
+        key = (integration_id, number)
+        if key not in self._workflows:
+            row = await self._store.read(version, integration_id, number)
+            if row is None:
+                raise LookupError(f"workflow version {number} of {integration_id} does not exist")
+            self._workflows[key] = row.document
+            if len(self._workflows) > _WORKFLOWS_KEPT:
+                self._workflows.popitem(last=False)
+        self._workflows.move_to_end(key)
+        return self._workflows[key]
+
+    def _build(self, configuration: LiveConfiguration) -> Snapshot:
+        keys: dict[str, list[ApiKey]] = defaultdict(list)
+        for key in configuration.keys:
+            keys[key.integration_id].append(key.as_key())
+        secrets: dict[str, dict[str, SecretRow]] = defaultdict(dict)
+        for secret in configuration.secrets:
+            secrets[secret.owner_id][secret.name] = secret
+        live: dict[str, LiveIntegration] = {}
+        broken: dict[str, str] = {}
+        broken_paths: set[tuple[str, str]] = set()
+        for row in configuration.integrations:
+            try:
+                live[row.id] = self._reuse_or_build(row, keys[row.id], secrets[row.id])
+            except _UNREADABLE as error:
+                broken[row.id] = f"{type(error).__name__}: {error}"
+                broken_paths.add((row.workspace, row.path))
+                if row.id not in self.snapshot.broken:
+                    logger.error("integration %s (%s) can't be used: %s", row.name, row.id, error)
+        self._rows = {row.id: (row, keys[row.id]) for row in configuration.integrations if row.id in live}
+        return Snapshot(
+            by_path=MappingProxyType({(one.integration.workspace, one.integration.path): one for one in live.values()}),
+            by_id=MappingProxyType(live),
+            workspaces=MappingProxyType(configuration.workspaces),
+            broken=MappingProxyType(broken),
+            broken_paths=frozenset(broken_paths),
+            number=configuration.number,
+        )
+
+    def _reuse_or_build(
+        self, row: IntegrationRow, keys: Sequence[ApiKey], secrets: Mapping[str, SecretRow]
+    ) -> LiveIntegration:
+        # every change of an integration or of its secrets counts its revision up; keys have rows of their own
+        known = self._rows.get(row.id)
+        if known is not None and known[0].revision == row.revision and known[1] == keys:
+            return self.snapshot.by_id[row.id]
+        return _bring_to_life(row, keys, {name: _open(self._vault, secret) for name, secret in secrets.items()})
+
+
+_UNREADABLE = (CrossdockError, ExpressionError, ValueError, LookupError, TypeError, AttributeError)
+"""What a row that was damaged, or written by a newer version, can raise while it is read."""
+
+
+def _open(vault: Vault, row: SecretRow) -> bytes:
+    return vault.open(Sealed(row.key_id, row.sealed), row.associated)
+
+
+def _bring_to_life(row: IntegrationRow, keys: Sequence[ApiKey], secrets: Mapping[str, bytes]) -> LiveIntegration:
+    integration = read_integration(row, json.loads(secrets.get("reply_headers", b"{}")))
+    trigger = integration.trigger
+    token, password = secrets.get("platform_token"), secrets.get("basic_password")
+    return LiveIntegration(
+        integration=integration,
+        signing_secret=secrets["signing_secret"],
+        keys=MappingProxyType({key.hash: key for key in keys}),
+        token_hash=sha256(token).digest() if token is not None else None,
+        basic_hash=sha256(password).digest() if password is not None else None,
+        dedupe_key=compile_value(trigger.deduplicate.key, "trigger.deduplicate.key") if trigger.deduplicate else None,
+        ordering_key=compile_value(trigger.ordering_key, "trigger.ordering_key") if trigger.ordering_key else None,
+        check_body=compile_body_schema(json.loads(trigger.body_schema)) if trigger.body_schema else None,
+    )
+
+
+def compile_body_schema(schema: Json) -> CheckBody:
+    """A check by a JSON Schema; ValueError with the reason when it is not one.
+
+    Remote and file references are refused: a schema must not make this machine fetch anything. Patterns use the
+    engine that takes linear time, so that no body can keep it busy; look-around is refused by it.
+    """
+    try:
+        validator = jsonschema_rs.validator_for(
+            schema,
+            retriever=_refuse_reference,
+            pattern_options=jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES),
+        )
+    except jsonschema_rs.ValidationError as error:
+        place = _place(error.instance_path)
+        raise ValueError(f"is not a JSON Schema: {place + ': ' if place else ''}{error.message}") from None
+    except ValueError as error:
+        raise ValueError(f"is not a JSON Schema: {error}") from None
+
+    def check(body: Json) -> list[str]:
+        errors: list[str] = []
+        try:
+            for error in validator.iter_errors(body):
+                place = _place(error.instance_path)
+                errors.append(f"{place}: {error.message[:_ERROR_LENGTH]}" if place else error.message[:_ERROR_LENGTH])
+                if len(errors) == BODY_ERRORS:
+                    break
+        except (ValueError, OverflowError) as failure:  # nested too deeply, or text with half a surrogate pair
+            errors.append(f"can't be checked: {failure}")
+        return errors
+
+    return check
+
+
+def _refuse_reference(uri: str) -> Json:
+    raise ValueError(f"references to other documents are not followed ({uri}); put the definition under $defs")
+
+
+def _place(path: Sequence[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")

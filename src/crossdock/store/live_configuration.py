@@ -1,0 +1,38 @@
+"""Everything that the catalog needs, in one read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from crossdock.store.configuration import configuration_number, workspaces
+from crossdock.store.integrations import IntegrationRow, all_integrations
+from crossdock.store.keys import KeyRow, all_keys
+from crossdock.store.secrets import SecretRow, all_secrets
+
+
+@dataclass(frozen=True, slots=True)
+class LiveConfiguration:
+    """`number` is the count of changes that the rest is at least as new as."""
+
+    number: int
+    workspaces: dict[str, str]
+    integrations: list[IntegrationRow]
+    keys: list[KeyRow]
+    secrets: list[SecretRow]
+
+
+def read_live_configuration(connection: Connection) -> LiveConfiguration:
+    """The whole configuration.
+
+    The number is read first: whatever changes between these statements has a higher number, so the next look at it
+    brings another reload, and a mixture of old and new rows does not last.
+    """
+    return LiveConfiguration(
+        number=configuration_number(connection),
+        workspaces=workspaces(connection),
+        integrations=all_integrations(connection),
+        keys=all_keys(connection),
+        secrets=all_secrets(connection),
+    )
