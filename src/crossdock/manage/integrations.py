@@ -1,0 +1,257 @@
+"""Integrations: made, listed, shown, changed, deleted. A change is live in this process when its answer is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from crossdock.catalog import Catalog
+from crossdock.clock import Clock
+from crossdock.connectors import EXTERNAL_SYSTEMS
+from crossdock.manage.actor import Actor
+from crossdock.manage.documents import OWN_TREES, Rules, check_size
+from crossdock.manage.merge import merge_patch
+from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
+from crossdock.manage.refusals import invalid
+from crossdock.manage.saving import Drafting, Save
+from crossdock.manage.secrets import (
+    BASIC_PASSWORD,
+    PLATFORM_TOKEN,
+    SIGNING_SECRET,
+    seal,
+    unseal,
+    write_signing_secret,
+)
+from crossdock.manage.written import READ_ONLY, editable_document, public_document
+from crossdock.model.errors import Conflict, FieldError, Invalid, NotFound
+from crossdock.model.outcome import Json
+from crossdock.store import Store
+from crossdock.store.integrations import (
+    IntegrationChange,
+    IntegrationFilter,
+    Stale,
+    StoredIntegration,
+    Taken,
+    add_integration,
+    delete_integration,
+    integration_by_id,
+    integration_by_name,
+    integrations_page,
+    save_integration,
+    workspace_integrations,
+)
+from crossdock.vault import Vault, new_signing_secret
+
+Status: TypeAlias = Literal["enabled", "disabled"]
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrationPorts:
+    """What managing integrations works with. `public_url` stands before the paths of hooks, without a final slash."""
+
+    store: Store
+    vault: Vault
+    catalog: Catalog
+    rules: Rules
+    now: Clock
+    public_url: str = ""
+
+
+class Integrations:
+    """The use cases around integration documents."""
+
+    def __init__(self, ports: IntegrationPorts) -> None:
+        self._ports = ports
+        self._drafting = Drafting(ports.rules, ports.vault)
+
+    async def create(self, actor: Actor, document: Json) -> Json:
+        """A new integration, with a signing secret of its own. Invalid when a field is wrong or a name is taken."""
+        return await self.carry_out(actor, self.plan(actor, document, None))
+
+    async def page(
+        self,
+        actor: Actor,
+        *,
+        q: str = "",
+        type: str | None = None,  # noqa: A002 - the filter's name in the list
+        status: Status | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page:
+        """Integrations by name. `q` is looked for in names and paths. The documents come without their workflows."""
+        actor.require("viewer")
+        wanted = IntegrationFilter(q.strip(), type, None if status is None else status == "enabled")
+        size, after = check_limit(limit), read_text_cursor(cursor)
+        rows = await self._ports.store.read(
+            integrations_page, actor.workspace_id, wanted, self._ports.now(), after_name=after, limit=size + 1
+        )
+        return cut_page(rows, size, lambda stored: stored.row.name, self._listed)
+
+    async def show(self, actor: Actor, integration_id: str) -> Json:
+        """The whole document; NotFound when the workspace has no such integration."""
+        actor.require("viewer")
+        return self._document(await self.stored(actor, integration_id))
+
+    async def by_name(self, actor: Actor, name: str) -> Json | None:
+        """The whole document of the integration with this name."""
+        actor.require("viewer")
+        stored = await self.stored_by_name(actor, name)
+        return None if stored is None else self._document(stored)
+
+    async def change(self, actor: Actor, integration_id: str, patch: Json, revision: int | None = None) -> Json:
+        """Merge a patch (RFC 7396) into the document and check the whole again.
+
+        Conflict when the integration is not at `revision` any more. The revision may also stand in the patch.
+        """
+        actor.require("admin")
+        check_size(patch)
+        stored = await self.stored(actor, integration_id)
+        _check_revision(stored, _expected_revision(patch, revision))
+        plain, dropped = _take_out(patch)
+        document = merge_patch(editable_document(stored.row, stored.workflow), plain, OWN_TREES)
+        return await self.carry_out(actor, self._drafting.changed(actor, stored, document, self._ports.now(), dropped))
+
+    async def delete(self, actor: Actor, integration_id: str) -> None:
+        """Delete at once, with keys, secrets and workflows. Its unfinished runs are canceled; its events stay until
+        their retention is over."""
+        actor.require("admin")
+        if not await self._ports.store.write(delete_integration, actor.workspace_id, integration_id):
+            raise _not_found(integration_id)
+        await self._ports.catalog.reload()
+
+    async def signing_secret(self, actor: Actor, integration_id: str) -> str:
+        """The secret that replies are signed with, as receivers need it (`whsec_...`)."""
+        actor.require("admin")
+        stored = await self.stored(actor, integration_id)
+        if SIGNING_SECRET not in stored.secrets:
+            raise NotFound(f"integration {integration_id} has no signing secret; rotate it to get one")
+        return write_signing_secret(unseal(self._ports.vault, stored.secrets[SIGNING_SECRET]))
+
+    async def rotate_signing_secret(self, actor: Actor, integration_id: str) -> str:
+        """A new signing secret, used from now on; the old one is forgotten."""
+        actor.require("admin")
+        stored = await self.stored(actor, integration_id)
+        secret = new_signing_secret()
+        row = replace(stored.row, revision=stored.row.revision + 1, updated_at=self._ports.now())
+        sealed = seal(self._ports.vault, row.id, SIGNING_SECRET, secret)
+        await self._write(IntegrationChange(row, (sealed,), author=actor.name), stored.row.revision)
+        return write_signing_secret(secret)
+
+    # --- for the use cases beside this one ---------------------------------------------------------------------------
+
+    async def stored(self, actor: Actor, integration_id: str) -> StoredIntegration:
+        """The integration as it is stored; NotFound when the workspace has none of this id."""
+        found = await self._ports.store.read(integration_by_id, actor.workspace_id, integration_id, self._ports.now())
+        if found is None:
+            raise _not_found(integration_id)
+        return found
+
+    async def stored_by_name(self, actor: Actor, name: str) -> StoredIntegration | None:
+        return await self._ports.store.read(integration_by_name, actor.workspace_id, name, self._ports.now())
+
+    async def all_stored(self, actor: Actor) -> list[StoredIntegration]:
+        """All integrations of the workspace by name, with their workflows."""
+        return await self._ports.store.read(workspace_integrations, actor.workspace_id, self._ports.now())
+
+    def plan(self, actor: Actor, document: Json, stored: StoredIntegration | None) -> Save:
+        """The save that makes `stored`, or a new integration, be what a complete document says; nothing is written."""
+        actor.require("admin")
+        check_size(document)
+        _refuse_read_only(document)
+        if stored is None:
+            return self._drafting.new(actor, document, self._ports.now())
+        return self._drafting.changed(actor, stored, document, self._ports.now())
+
+    async def carry_out(self, actor: Actor, save: Save) -> Json:
+        """Write a save; one that changes nothing is not written. The document as it is now."""
+        actor.require("admin")
+        if save.read_revision is None or save.differences:
+            await self._write(save.change, save.read_revision)
+        return self._document(await self.stored(actor, save.change.row.id))
+
+    async def publish(self, stored: StoredIntegration, number: int) -> None:
+        """Let new events run through the workflow version `number`, which exists."""
+        row = replace(
+            stored.row, workflow_number=number, revision=stored.row.revision + 1, updated_at=self._ports.now()
+        )
+        await self._write(IntegrationChange(row), stored.row.revision)
+
+    async def _write(self, change: IntegrationChange, read_revision: int | None) -> None:
+        if read_revision is None:
+            answer: object = await self._ports.store.write(add_integration, change)
+        else:
+            answer = await self._ports.store.write(save_integration, change, read_revision)
+        if isinstance(answer, Taken):
+            raise _taken(change, answer)
+        if isinstance(answer, Stale):
+            raise _stale(change.row.id)
+        await self._ports.catalog.reload()
+
+    def _document(self, stored: StoredIntegration) -> Json:
+        return public_document(stored, self._ports.vault, self._ports.public_url)
+
+    def _listed(self, stored: StoredIntegration) -> Json:
+        document = self._document(stored)
+        del document["workflow"]
+        return document
+
+
+def external_systems() -> list[Json]:
+    """The catalog of external system types, with fields, defaults, help and samples."""
+    return [system.document() for system in EXTERNAL_SYSTEMS.values()]
+
+
+def _refuse_read_only(document: Json) -> None:
+    found = sorted(READ_ONLY & document.keys())
+    if found:
+        raise invalid("the integration", [FieldError(name, "is set by Crossdock; leave it out") for name in found])
+
+
+def _expected_revision(patch: Json, revision: int | None) -> int | None:
+    written = patch.get("revision")
+    if written is not None and (not isinstance(written, int) or isinstance(written, bool)):
+        raise invalid("the change", (FieldError("revision", "must be a whole number"),))
+    return revision if revision is not None else written
+
+
+def _check_revision(stored: StoredIntegration, expected: int | None) -> None:
+    if expected is not None and expected != stored.row.revision:
+        raise Conflict(
+            f"the integration was changed since revision {expected} (it is at {stored.row.revision}); "
+            "read it again and repeat the change"
+        )
+
+
+def _take_out(patch: Json) -> tuple[Json, list[str]]:
+    """The patch without read-only fields, and the secrets that it drops by setting them to null."""
+    plain = {key: value for key, value in patch.items() if key not in READ_ONLY}
+    dropped = []
+    if PLATFORM_TOKEN in plain and plain[PLATFORM_TOKEN] is None:
+        dropped.append(PLATFORM_TOKEN)
+    trigger = plain.get("trigger")
+    authentication = trigger.get("authentication") if isinstance(trigger, dict) else None
+    if isinstance(trigger, dict) and isinstance(authentication, dict):
+        if "password" in authentication and authentication["password"] is None:
+            dropped.append(BASIC_PASSWORD)
+        shown = {key: value for key, value in authentication.items() if key != "password_set"}
+        plain["trigger"] = {**trigger, "authentication": shown}
+    return plain, dropped
+
+
+def _taken(change: IntegrationChange, taken: Taken) -> Invalid:
+    errors = []
+    if taken.name_by is not None:
+        errors.append(FieldError("name", f"is taken by another integration: {taken.name_by}"))
+    if taken.path_by is not None:
+        errors.append(FieldError("path", f"{change.row.path} is taken by the integration {taken.path_by}"))
+    return invalid("the integration", errors)
+
+
+def _stale(integration_id: str) -> Conflict:
+    return Conflict(
+        f"integration {integration_id} was changed or deleted in the same moment; read it again and repeat the change"
+    )
+
+
+def _not_found(integration_id: str) -> NotFound:
+    return NotFound(f"there is no integration {integration_id}")

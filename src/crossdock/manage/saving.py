@@ -1,0 +1,151 @@
+"""From a document to the one write that saves it: checks, secrets, workflow version, and what changes by it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from crossdock.clock import new_id
+from crossdock.manage.actor import Actor
+from crossdock.manage.documents import Draft, Rules, read_document
+from crossdock.manage.fields import SET
+from crossdock.manage.merge import differences
+from crossdock.manage.refusals import invalid
+from crossdock.manage.secrets import BASIC_PASSWORD, PLATFORM_TOKEN, REPLY_HEADERS, SIGNING_SECRET, seal, unseal
+from crossdock.manage.written import editable_document, redact_headers
+from crossdock.model.errors import FieldError
+from crossdock.model.outcome import Json
+from crossdock.model.time import Instant
+from crossdock.store.integrations import IntegrationChange, IntegrationRow, StoredIntegration
+from crossdock.store.secrets import SecretRow
+from crossdock.vault import Vault, new_signing_secret
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field before and after. Of secrets only that they change is told."""
+
+    field: str
+    before: Json
+    after: Json
+
+    def document(self) -> Json:
+        return {"field": self.field, "before": self.before, "after": self.after}
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """A save that is ready to be written. `read_revision` is None for a new integration."""
+
+    change: IntegrationChange
+    read_revision: int | None
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drafting:
+    """Turns documents into saves."""
+
+    rules: Rules
+    vault: Vault
+
+    def new(self, actor: Actor, document: Json, now: Instant) -> Save:
+        """The save of a new integration, with a signing secret of its own; Invalid when the document is wrong."""
+        draft = read_document(document, self.rules)
+        owner_id = new_id("int")
+        sealed = self._sealed(draft, owner_id, {}, ())
+        signing = seal(self.vault, owner_id, SIGNING_SECRET, new_signing_secret())
+        row = IntegrationRow(
+            id=owner_id,
+            workspace_id=actor.workspace_id,
+            workspace=actor.workspace,
+            name=draft.name,
+            type=draft.type,
+            enabled=draft.enabled,
+            path=draft.path,
+            document=redact_headers(draft.settings),
+            workflow_number=0,
+            revision=1,
+            created_at=now,
+            updated_at=now,
+        )
+        change = IntegrationChange(row, (*sealed, signing), (), draft.workflow, actor.name)
+        return Save(change, None, ())
+
+    def changed(
+        self, actor: Actor, stored: StoredIntegration, document: Json, now: Instant, dropped: Collection[str] = ()
+    ) -> Save:
+        """The save that makes `stored` be what `document` says. Secrets that it does not name, nor drops, are kept."""
+        if document.get("type") not in (None, stored.row.type):
+            raise invalid("the integration", (FieldError("type", f"can't be changed; it is {stored.row.type}"),))
+        draft = read_document(document, self.rules)
+        secrets = self._sealed(draft, stored.row.id, stored.secrets, dropped)
+        gone = tuple(sorted({*dropped, *self._unused_headers(draft, stored)} & stored.secrets.keys()))
+        changes_workflow = draft.workflow is not None and draft.workflow != stored.workflow
+        row = replace(
+            stored.row,
+            name=draft.name,
+            enabled=draft.enabled,
+            path=draft.path,
+            document=redact_headers(draft.settings),
+            workflow_number=0 if draft.workflow is None else stored.row.workflow_number,
+            revision=stored.row.revision + 1,
+            updated_at=now,
+        )
+        change = IntegrationChange(row, secrets, gone, draft.workflow if changes_workflow else None, actor.name)
+        found = differences(editable_document(stored.row, stored.workflow), editable_document(row, draft.workflow))
+        told = [Difference(*one) for one in found]
+        told += [Difference(secret.name, SET if secret.name in stored.secrets else None, SET) for secret in secrets]
+        told += [Difference(name, SET, None) for name in gone]
+        return Save(change, stored.row.revision, tuple(told))
+
+    def _sealed(
+        self, draft: Draft, owner_id: str, kept: Mapping[str, SecretRow], dropped: Collection[str]
+    ) -> tuple[SecretRow, ...]:
+        """The secrets that have to be written: those that are new or differ from what is kept."""
+        headers = self._complete_headers(draft, kept)
+        given = {
+            PLATFORM_TOKEN: draft.platform_token.encode() if draft.platform_token is not None else None,
+            BASIC_PASSWORD: draft.basic_password.encode() if draft.basic_password is not None else None,
+            REPLY_HEADERS: json.dumps(headers, sort_keys=True).encode() if headers else None,
+        }
+        present = {name for name, value in given.items() if value is not None} | (kept.keys() - set(dropped))
+        _check_credentials(draft, present)
+        return tuple(
+            seal(self.vault, owner_id, name, value)
+            for name, value in given.items()
+            if value is not None and (name not in kept or unseal(self.vault, kept[name]) != value)
+        )
+
+    def _complete_headers(self, draft: Draft, kept: Mapping[str, SecretRow]) -> dict[str, str]:
+        """The secret headers, with the kept value where the document says `[set]`."""
+        if SET not in draft.secret_headers.values():
+            return dict(draft.secret_headers)
+        known = json.loads(unseal(self.vault, kept[REPLY_HEADERS])) if REPLY_HEADERS in kept else {}
+        missing = [name for name, value in draft.secret_headers.items() if value == SET and name not in known]
+        if missing:
+            errors = [FieldError(f"reply.headers.{name}", "has no value to keep; write it") for name in missing]
+            raise invalid("the integration", errors)
+        return {name: known[name] if value == SET else value for name, value in draft.secret_headers.items()}
+
+    def _unused_headers(self, draft: Draft, stored: StoredIntegration) -> tuple[str, ...]:
+        return () if draft.secret_headers or REPLY_HEADERS not in stored.secrets else (REPLY_HEADERS,)
+
+
+def _check_credentials(draft: Draft, present: Collection[str]) -> None:
+    """Invalid when an enabled integration lacks the credential that its mode asks for: it could never be called."""
+    if not draft.enabled:
+        return
+    authentication = draft.settings["trigger"]["authentication"]
+    errors = []
+    if authentication["mode"] == "platform_token" and PLATFORM_TOKEN not in present:
+        advice = "is needed to enable the integration; set it, or choose another trigger.authentication.mode"
+        errors.append(FieldError("platform_token", advice))
+    if authentication["mode"] == "basic":
+        if not authentication["username"]:
+            errors.append(FieldError("trigger.authentication.username", "is needed to enable the integration"))
+        if BASIC_PASSWORD not in present:
+            errors.append(FieldError("trigger.authentication.password", "is needed to enable the integration"))
+    if errors:
+        raise invalid("the integration", errors)

@@ -1,0 +1,59 @@
+"""Sealing what integrations keep secret, and new random credentials."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from hashlib import sha256
+
+from crossdock.clock import Clock
+from crossdock.store import Store
+from crossdock.store.secrets import SecretRow, seal_all_again
+from crossdock.vault import Sealed, Vault
+
+PLATFORM_TOKEN = "platform_token"
+BASIC_PASSWORD = "basic_password"
+SIGNING_SECRET = "signing_secret"
+REPLY_HEADERS = "reply_headers"
+"""The names of an integration's secrets."""
+
+SIGNING_PREFIX = "whsec_"
+"""How Standard Webhooks writes a symmetric secret: this, then base64."""
+
+
+def seal(vault: Vault, owner_id: str, name: str, plain: bytes) -> SecretRow:
+    sealed = vault.seal(plain, f"{owner_id}/{name}")
+    return SecretRow(owner_id, name, sealed.key_id, sealed.sealed)
+
+
+def unseal(vault: Vault, row: SecretRow) -> bytes:
+    """The secret's bytes; VaultError when its master key is missing."""
+    return vault.open(Sealed(row.key_id, row.sealed), row.associated)
+
+
+async def seal_everything_again(store: Store, vault: Vault, now: Clock) -> int:
+    """Seal every stored secret with the vault's current key, in one transaction; how many there were."""
+
+    def renew(row: SecretRow) -> SecretRow:
+        return seal(vault, row.owner_id, row.name, unseal(vault, row))
+
+    return await store.write(seal_all_again, renew, now())
+
+
+def write_signing_secret(secret: bytes) -> str:
+    return SIGNING_PREFIX + base64.b64encode(secret).decode()
+
+
+def new_credential(prefix: str) -> str:
+    """`prefix` and 32 random bytes in base64url."""
+    return prefix + secrets.token_urlsafe(32)
+
+
+def hash_credential(text: str) -> bytes:
+    """What is stored of a key or token. Plain SHA-256 is right for long random text."""
+    return sha256(text.encode()).digest()
+
+
+def hint_of(text: str) -> str:
+    """The end of a credential, so that people can tell which one it is."""
+    return text[-4:]

@@ -1,0 +1,152 @@
+"""API tokens: who a program is and what it may do.
+
+Every request is recognised from memory; the table is read again when something changes. Tokens are long and random,
+so their plain SHA-256 is stored, and compared in constant time.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from crossdock.clock import Clock, new_id
+from crossdock.manage.actor import ROLES, Actor, Role
+from crossdock.manage.fields import check_line
+from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
+from crossdock.manage.refusals import invalid
+from crossdock.manage.secrets import hash_credential, hint_of, new_credential
+from crossdock.model.errors import FieldError, NotFound, StoreUnavailable
+from crossdock.model.outcome import Json
+from crossdock.model.time import Instant, format_instant, parse_instant
+from crossdock.store import Store
+from crossdock.store.tokens import TokenRow, add_token, all_tokens, delete_token, record_token_use, tokens_page
+
+TOKEN_PREFIX = "xdt_"
+NAME_LENGTH = 80
+ADMIN_TOKEN_NAME = "admin token"
+
+
+@dataclass(frozen=True, slots=True)
+class AdminToken:
+    """The token of the settings: an admin of one workspace, not stored anywhere."""
+
+    text: str
+    workspace_id: str
+    workspace: str
+
+
+class Tokens:
+    """The use cases around tokens, and their recognition."""
+
+    def __init__(self, store: Store, now: Clock, admin: AdminToken | None = None) -> None:
+        self._store = store
+        self._now = now
+        self._tokens: Mapping[bytes, TokenRow] = {}
+        self._used: dict[str, Instant] = {}
+        self._admin_hash = hash_credential(admin.text) if admin is not None else None
+        self._admin = Actor(ADMIN_TOKEN_NAME, admin.workspace_id, admin.workspace, "admin") if admin else None
+
+    async def reload(self) -> None:
+        """Read all tokens again; to be called at start and when the configuration was changed by another node."""
+        self._tokens = {row.hash: row for row in await self._store.read(all_tokens)}
+
+    def authenticate(self, text: str) -> Actor | None:
+        """Who this token stands for; None for an unknown or expired one."""
+        digest = hash_credential(text.encode(errors="replace").decode())
+        if self._admin_hash is not None and hmac.compare_digest(self._admin_hash, digest):
+            return self._admin
+        row = self._tokens.get(digest)
+        if row is None or not hmac.compare_digest(row.hash, digest) or row.role not in ROLES:
+            return None
+        now = self._now()
+        if row.expires_at is not None and row.expires_at <= now:
+            return None
+        self._used[row.id] = now
+        return Actor(row.name, row.workspace_id, row.workspace, _role(row.role))
+
+    async def record_uses(self) -> None:
+        """Write down when tokens were last used; what can't be written now is kept for the next time."""
+        used, self._used = self._used, {}
+        if not used:
+            return
+        try:
+            await self._store.write(record_token_use, used)
+        except StoreUnavailable:
+            self._used = {**used, **self._used}
+            raise
+
+    async def create(self, actor: Actor, name: str, role: str, expires_at: str | None = None) -> Json:
+        """A new token: `{id, name, role, hint, token, ...}`, the only time that its text is told."""
+        actor.require("admin")
+        text, now = new_credential(TOKEN_PREFIX), self._now()
+        row = TokenRow(
+            id=new_id("tok"),
+            workspace_id=actor.workspace_id,
+            workspace=actor.workspace,
+            name=_checked_name(name),
+            role=_checked_role(role),
+            hint=hint_of(text),
+            hash=hash_credential(text),
+            created_at=now,
+            expires_at=_checked_end(expires_at, now),
+        )
+        if not await self._store.write(add_token, row):
+            raise invalid("the token", (FieldError("name", f"is taken by another token: {row.name}"),))
+        await self.reload()
+        return {**_document(row), "token": text}
+
+    async def page(self, actor: Actor, *, limit: int | None = None, cursor: str | None = None) -> Page:
+        """The tokens of the workspace, oldest first. Their text is not known any more."""
+        actor.require("admin")
+        size, after = check_limit(limit), read_text_cursor(cursor)
+        rows = await self._store.read(tokens_page, actor.workspace_id, after_id=after, limit=size + 1)
+        return cut_page(rows, size, lambda row: row.id, _document)
+
+    async def revoke(self, actor: Actor, token_id: str) -> None:
+        """Forget the token; it is refused from now on."""
+        actor.require("admin")
+        if not await self._store.write(delete_token, actor.workspace_id, token_id):
+            raise NotFound(f"there is no token {token_id}")
+        await self.reload()
+
+
+def _role(text: str) -> Role:
+    return next(role for role in ROLES if role == text)
+
+
+def _checked_name(name: str) -> str:
+    try:
+        return check_line(name, NAME_LENGTH)
+    except ValueError as error:
+        raise invalid("the token", (FieldError("name", str(error)),)) from None
+
+
+def _checked_role(role: str) -> Role:
+    if role not in ROLES:
+        raise invalid("the token", (FieldError("role", f"must be one of {', '.join(ROLES)}"),))
+    return _role(role)
+
+
+def _checked_end(expires_at: str | None, now: Instant) -> Instant | None:
+    if expires_at is None:
+        return None
+    try:
+        end = parse_instant(expires_at)
+    except ValueError as error:
+        raise invalid("the token", (FieldError("expires_at", str(error)),)) from None
+    if end <= now:
+        raise invalid("the token", (FieldError("expires_at", "must lie in the future"),))
+    return end
+
+
+def _document(row: TokenRow) -> Json:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "role": row.role,
+        "hint": row.hint,
+        "created_at": format_instant(row.created_at),
+        "expires_at": None if row.expires_at is None else format_instant(row.expires_at),
+        "last_used_at": None if row.last_used_at is None else format_instant(row.last_used_at),
+    }

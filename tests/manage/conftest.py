@@ -1,0 +1,90 @@
+"""Managing a workspace: alice is an admin, bob an operator, charlie a viewer; dora is the admin of another workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from crossdock.catalog import Catalog
+from crossdock.manage.actor import Actor
+from crossdock.manage.apply import Apply
+from crossdock.manage.documents import Rules
+from crossdock.manage.integrations import IntegrationPorts, Integrations
+from crossdock.manage.keys import KeyPorts, Keys
+from crossdock.manage.tokens import AdminToken, Tokens
+from crossdock.manage.workflows import Workflows
+from crossdock.model.errors import FieldError, Invalid
+from crossdock.model.outcome import Json
+from crossdock.outbound.guard import Guard
+from crossdock.store import Store
+from crossdock.store.configuration import ensure_workspace
+from crossdock.vault import Vault
+from tests.support.held import HeldClock
+
+ADMIN_TOKEN = "token-of-the-settings"
+
+
+def compile_workflow(document: Json, number: int = 0) -> object:
+    """Stands for the compiler of the run stage: every step needs an id."""
+    errors = [
+        FieldError(f"workflow.steps[{position}].id", "is required")
+        for position, step in enumerate(document.get("steps", []))
+        if "id" not in step
+    ]
+    if errors:
+        raise Invalid("the workflow is not acceptable", tuple(errors))
+    return document
+
+
+RULES = Rules(compile_workflow, Guard().check_url)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything that manages, over one store."""
+
+    store: Store
+    catalog: Catalog
+    integrations: Integrations
+    keys: Keys
+    workflows: Workflows
+    tokens: Tokens
+    apply: Apply
+    alice: Actor
+    bob: Actor
+    charlie: Actor
+    dora: Actor
+
+
+@pytest.fixture
+async def desk(store: Store, clock: HeldClock) -> Desk:
+    home = await store.write(ensure_workspace, "wsp_home", "default", clock())
+    away = await store.write(ensure_workspace, "wsp_away", "away", clock())
+    vault = Vault([bytes(32)])
+    catalog = Catalog(store, vault)
+    ports = IntegrationPorts(store, vault, catalog, RULES, clock, "https://hooks.example")
+    integrations = Integrations(ports)
+    return Desk(
+        store=store,
+        catalog=catalog,
+        integrations=integrations,
+        keys=Keys(KeyPorts(store, catalog, clock)),
+        workflows=Workflows(ports, integrations),
+        tokens=Tokens(store, clock, AdminToken(ADMIN_TOKEN, home, "default")),
+        apply=Apply(integrations),
+        alice=Actor("alice", home, "default", "admin"),
+        bob=Actor("bob", home, "default", "operator"),
+        charlie=Actor("charlie", home, "default", "viewer"),
+        dora=Actor("dora", away, "away", "admin"),
+    )
+
+
+def trigger(name: str = "Orders", **more: Json) -> Json:
+    """The document of a webhook trigger."""
+    return {"name": name, "type": "webhook-trigger", "status": "enabled", **more}
+
+
+def wrong(error: pytest.ExceptionInfo[Invalid]) -> dict[str, str]:
+    """The messages of a refusal by field."""
+    return {one.field: one.message for one in error.value.errors}
