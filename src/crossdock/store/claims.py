@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import CTE, BigInteger, Connection, Executable, String, exists, func, null, select, text, update
+from sqlalchemy import BigInteger, Connection, Executable, String, Subquery, exists, func, null, select, text, update
 
 from crossdock.model.outcome import Failure
 from crossdock.model.run import MAX_LOSSES, Lane, LeasedRun
@@ -82,11 +82,11 @@ def claim_quarantined(connection: Connection, node_id: str, token: str, now: Ins
     return leased[0] if leased else None
 
 
-def _build_take(v: CTE) -> Executable:
+def _build_take(v: Subquery) -> Executable:
     return update(run).where(run.c.event_id == v.c.event_id, IS_CLAIMABLE).values(**taken(v)).returning(run.c.event_id)
 
 
-def taken(v: CTE) -> dict[str, Any]:
+def taken(v: Subquery) -> dict[str, Any]:
     return {
         "state": RUN_MOVES[RunMove.CLAIM][1].value,
         "waiting_for": null(),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import CTE, Connection, Executable, String, exists, func, null, select, update
+from sqlalchemy import Connection, Executable, String, Subquery, exists, func, null, select, update
 
 from crossdock.model.run import LeasedRun
 from crossdock.model.states import RUN_MOVES, RunMove, RunState, WaitingFor
@@ -85,7 +85,7 @@ def _take(connection: Connection, claims: Sequence[LaneClaim]) -> set[str]:
     return {row.event_id for row in _take_runs.execute(connection, rows)}
 
 
-def _build_take(v: CTE) -> Executable:
+def _build_take(v: Subquery) -> Executable:
     owned = exists().where(lane.c.id == run.c.lane_id, lane.c.lease_token == v.c.lane_token)
     return (
         update(run)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import CTE, BigInteger, Connection, Executable, Integer, String, Text, null, select, update
+from sqlalchemy import BigInteger, Connection, Executable, Integer, String, Subquery, Text, null, select, update
 
 from crossdock.model.outcome import Failure
 from crossdock.model.run import JournalEntry
@@ -107,7 +107,7 @@ def clean(text: str) -> str:
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
-def _build_settle(v: CTE) -> Executable:
+def _build_settle(v: Subquery) -> Executable:
     run = schema.run
     return (
         update(run)
@@ -145,7 +145,7 @@ _settle_runs = RowUpdate(
 )
 
 
-def _build_held(v: CTE) -> Executable:
+def _build_held(v: Subquery) -> Executable:
     run = schema.run
     held = select(run.c.event_id).join(
         v, (run.c.event_id == v.c.event_id) & (run.c.lease_token == v.c.lease_token) & (run.c.state == "running")

@@ -1,131 +1,147 @@
-"""Multi-row statements, built once for each size.
+"""Statements for many rows at once: the rows travel as one JSON document, their bytes as one blob beside it.
 
-One statement for many rows costs one round trip, and on SQLite one release of the interpreter lock, instead of one
-for each row. Sizes are few, so that the drivers' caches of prepared statements stay warm.
+One statement, one round trip and, on SQLite, one release of the interpreter lock for a whole batch: the database takes
+the document apart, not Python, while the event loop goes on. The text of a statement is the same for every number of
+rows, so it is built and prepared once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
+import msgspec
 from sqlalchemy import (
-    CTE,
-    Column,
     ColumnElement,
     Connection,
     Dialect,
     Executable,
+    LargeBinary,
     Row,
+    Select,
+    Subquery,
     Table,
     bindparam,
+    cast,
     column,
-    values,
+    func,
+    literal_column,
+    select,
+    true,
 )
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import JSONB, psycopg
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.sql.dml import Insert
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import Integer, String, Text, TypeEngine
 
-SIZES = (128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
+_encode = msgspec.json.Encoder().encode
 
+_DIALECTS: Mapping[str, Dialect] = {
+    "sqlite": sqlite.dialect(paramstyle="named"),
+    "postgresql": psycopg.dialect(),
+}
 
-def chunks(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """The rows in pieces whose lengths are all in SIZES."""
-    start = 0
-    while start < len(rows):
-        size = next(size for size in SIZES if size <= len(rows) - start)
-        yield rows[start : start + size]
-        start += size
+Rows: TypeAlias = Sequence[tuple[Any, ...]]
 
 
-def _compile(statement: Executable, dialect: Dialect) -> tuple[str, list[str], dict[str, Any]]:
-    compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
-    return str(compiled), list(compiled.positiontup), dict(compiled.params)
+class _Statement:
+    """Text and constant parameters for each database, made when they are first needed."""
+
+    def __init__(self, columns: Mapping[str, TypeEngine[Any]]) -> None:
+        self._columns = columns
+        self._blobs = [n for n, kind in enumerate(columns.values()) if isinstance(kind, LargeBinary)]
+        self._compiled: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    def _build(self, dialect: str) -> Executable:
+        raise NotImplementedError
+
+    def execute(self, connection: Connection, rows: Rows) -> list[Row[Any]]:
+        """Carry it out for all rows; what RETURNING gave, in no promised order."""
+        if not rows:
+            return []
+        text, constants = self._text(connection.dialect.name)
+        result = connection.exec_driver_sql(text, {**constants, **_parameters(rows, self._blobs)})
+        return list(result.all()) if result.returns_rows else []
+
+    def _text(self, dialect: str) -> tuple[str, dict[str, Any]]:
+        if dialect not in self._compiled:
+            compiled = self._build(dialect).compile(dialect=_DIALECTS[dialect])  # type: ignore[attr-defined]
+            constants = {name: value for name, value in compiled.params.items() if name not in (_DOCUMENT, _BYTES)}
+            self._compiled[dialect] = (str(compiled), constants)
+        return self._compiled[dialect]
 
 
-class RowInsert:
-    """`INSERT ... VALUES (...), (...)` for tuples in the order of the table's columns.
+class RowInsert(_Statement):
+    """`INSERT INTO table SELECT ... FROM rows` for tuples in the order of the table's columns.
 
     `finish` may add an ON CONFLICT or RETURNING clause.
     """
 
     def __init__(self, table: Table, finish: Callable[[Insert], Executable] | None = None) -> None:
+        super().__init__({c.name: c.type for c in table.columns})
         self._table = table
-        self._finish = finish or (lambda statement: statement)
-        self._texts: dict[tuple[str, int], str] = {}
+        self._finish = finish
 
-    def execute(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Row[Any]]:
-        """Insert all rows; what RETURNING gave, in no promised order."""
-        returned: list[Row[Any]] = []
-        for chunk in chunks(rows):
-            flat = tuple(value for row in chunk for value in row)
-            result = connection.exec_driver_sql(self._text(connection, len(chunk)), flat)
-            if result.returns_rows:
-                returned.extend(result.all())
-        return returned
-
-    def _text(self, connection: Connection, size: int) -> str:
-        key = (connection.dialect.name, size)
-        if key not in self._texts:
-            columns: list[Column[Any]] = list(self._table.columns)
-            rows = [{c.name: bindparam(f"{c.name}_{n}", type_=c.type) for c in columns} for n in range(size)]
-            text, order, _ = _compile(
-                self._finish(_insert(self._table, connection.dialect.name).values(rows)), connection.dialect
-            )
-            expected = [f"{c.name}_{n}" for n in range(size) for c in columns]
-            assert order == expected, "the row's order must be the table's"
-            self._texts[key] = text
-        return self._texts[key]
+    def _build(self, dialect: str) -> Executable:
+        insert = sqlite.insert if dialect == "sqlite" else postgresql_insert
+        rows = _select_rows(self._columns, dialect).where(true())  # SQLite needs a WHERE before ON CONFLICT
+        statement = insert(self._table).from_select(list(self._columns), rows, include_defaults=False)
+        return self._finish(statement) if self._finish else statement
 
 
-def _insert(table: Table, dialect: str) -> Insert:
-    # Differs: only the dialects' own INSERTs know ON CONFLICT.
-    if dialect == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+class RowUpdate(_Statement):
+    """`UPDATE ... FROM rows WHERE ... RETURNING`: one guarded change for each row.
 
-        return sqlite_insert(table)
-    from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-    return postgresql_insert(table)
-
-
-class RowUpdate:
-    """`WITH v(...) AS (VALUES ...) UPDATE ... FROM v WHERE ... RETURNING`: one guarded change for each row.
-
-    `build` makes the statement from the values' columns. The rows' tuples follow `columns`. Missing rows up to the
-    next size are padded with NULLs, which match nothing.
+    `build` makes the statement from the rows' columns. The rows' tuples follow `columns`.
     """
 
-    def __init__(self, columns: dict[str, TypeEngine[Any]], build: Callable[[CTE], Executable]) -> None:
-        self._columns = columns
-        self._build = build
-        self._texts: dict[tuple[str, int], tuple[str, tuple[Any, ...]]] = {}
+    def __init__(self, columns: Mapping[str, TypeEngine[Any]], build: Callable[[Subquery], Executable]) -> None:
+        super().__init__(columns)
+        self._finish = build
 
-    def execute(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Row[Any]]:
-        """Carry out all changes; what RETURNING gave: the changes that landed, in no promised order."""
-        landed: list[Row[Any]] = []
-        padding = (None,) * len(self._columns)
-        for start in range(0, len(rows), SIZES[0]):
-            chunk = list(rows[start : start + SIZES[0]])
-            size = min(size for size in SIZES if size >= len(chunk))
-            chunk += [padding] * (size - len(chunk))
-            text, constants = self._text(connection, size)
-            flat = tuple(value for row in chunk for value in row)
-            landed.extend(connection.exec_driver_sql(text, flat + constants).all())
-        return landed
+    def _build(self, dialect: str) -> Executable:
+        return self._finish(_select_rows(self._columns, dialect).subquery("v"))
 
-    def _text(self, connection: Connection, size: int) -> tuple[str, tuple[Any, ...]]:
-        key = (connection.dialect.name, size)
-        if key not in self._texts:
-            v = self.values(size)
-            text, order, params = _compile(self._build(v), connection.dialect)
-            count = size * len(self._columns)
-            assert order[:count] == [f"{name}_{n}_" for n in range(size) for name in self._columns]
-            self._texts[key] = (text, tuple(params[name] for name in order[count:]))
-        return self._texts[key]
 
-    def values(self, size: int) -> CTE:
-        names: list[ColumnElement[Any]] = [column(name, kind) for name, kind in self._columns.items()]
-        rows = [
-            tuple(bindparam(f"{name}_{n}_", type_=kind) for name, kind in self._columns.items()) for n in range(size)
-        ]
-        return values(*names, name="v").data(rows).cte("v")  # type: ignore[arg-type]
+_DOCUMENT = "rows"
+_BYTES = "bytes"
+
+
+def _parameters(rows: Rows, blobs: Sequence[int]) -> dict[str, Any]:
+    """The JSON document, and the joined bytes where the rows have some: a blob becomes its [start, length]."""
+    if not blobs:
+        return {_DOCUMENT: _encode(rows).decode()}
+    pieces: list[bytes] = []
+    start = 1
+    slim: list[list[Any]] = []
+    for row in rows:
+        cells = list(row)
+        for position in blobs:
+            blob = cells[position]
+            if blob is not None:
+                pieces.append(blob)
+                cells[position] = (start, len(blob))
+                start += len(blob)
+        slim.append(cells)
+    return {_DOCUMENT: _encode(slim).decode(), _BYTES: b"".join(pieces)}
+
+
+def _select_rows(columns: Mapping[str, TypeEngine[Any]], dialect: str) -> Select[Any]:
+    # Differs: each database has its own way to take a JSON document apart.
+    is_sqlite = dialect == "sqlite"
+    document: ColumnElement[Any] = bindparam(_DOCUMENT, type_=Text())
+    elements = func.json_each(document) if is_sqlite else func.jsonb_array_elements(cast(document, JSONB))
+    cells = [_cell(position, kind, is_sqlite).label(name) for position, (name, kind) in enumerate(columns.items())]
+    return select(*cells).select_from(elements.table_valued("value", name="j"))
+
+
+def _cell(position: int, kind: TypeEngine[Any], is_sqlite: bool) -> ColumnElement[Any]:
+    row: ColumnElement[Any] = column("value")
+    text = row.op("->>")(literal_column(str(position)))
+    if isinstance(kind, LargeBinary):
+        place = row.op("->")(literal_column(str(position)))
+        start, length = (cast(place.op("->>")(literal_column(end)), Integer) for end in ("0", "1"))
+        cut = func.substr if is_sqlite else func.substring
+        return cut(bindparam(_BYTES, type_=LargeBinary()), start, length)
+    return text if is_sqlite or isinstance(kind, String) else cast(text, kind)
