@@ -27,12 +27,11 @@ Evaluate: TypeAlias = Callable[[Mapping[str, Json]], Json]
 
 
 class Uncompilable(ExpressionError):
-    """What is written at `field` is no valid expression; `reason` says why."""
+    """What is written at `field` is no valid expression; the message says why."""
 
     def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}" if field else reason)
+        super().__init__(reason)
         self.field = field
-        self.reason = reason
 
 
 class CompiledTree:

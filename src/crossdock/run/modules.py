@@ -1,0 +1,139 @@
+"""The modules of the workflows folder: imported, watched, and replaced when they change.
+
+They are found by a finder at the very end of the import system, so they can import one another and anything that is
+installed, and can't stand in front of either. They are compiled from their source each time: Python's own cache goes
+by whole seconds, and would miss a second change within one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import importlib.util
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import TypeAlias
+
+_Stamp: TypeAlias = dict[Path, tuple[int, int]]
+
+
+class _FolderLoader(SourceFileLoader):
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
+class _FolderFinder(MetaPathFinder):
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        place = self._folder.joinpath(*fullname.split("."))
+        for file, inside in ((place.with_suffix(".py"), None), (place / "__init__.py", [str(place)])):
+            if file.is_file():
+                loader = _FolderLoader(fullname, str(file))
+                return importlib.util.spec_from_file_location(
+                    fullname, file, loader=loader, submodule_search_locations=inside
+                )
+        return None
+
+
+class FolderModules:
+    """What the folder's modules were when they last could be imported."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+        self._finder = _FolderFinder(self._folder)
+        self._stamp: _Stamp | None = None
+        self.loaded: dict[str, ModuleType] = {}
+        self.problems: dict[str, str] = {}
+        """Why a module could not be imported, by its name."""
+        sys.meta_path.append(self._finder)
+
+    def refresh(self) -> list[str]:
+        """Import everything anew if a file has changed; what is wrong with the modules then. A module that can't be
+        imported stays what it was. Runs the modules' own code, so call it in a thread."""
+        stamp = self._look()
+        if stamp == self._stamp:
+            return []
+        self._stamp = stamp
+        before = dict(self.loaded)
+        self._forget(before)
+        importlib.invalidate_caches()
+        loaded: dict[str, ModuleType] = {}
+        problems: dict[str, str] = {}
+        for name in sorted(self._names(stamp)):
+            try:
+                loaded[name] = self._import(name)
+            except (Exception, SystemExit) as error:
+                problems[name] = f"{name}: {described(error, self._folder)}"
+        for name in problems.keys() & before.keys():
+            loaded[name] = sys.modules[name] = before[name]
+        self.loaded, self.problems = loaded, problems
+        return [problems[name] for name in sorted(problems)]
+
+    def close(self) -> None:
+        self._forget(self.loaded)
+        sys.meta_path.remove(self._finder)
+
+    def _look(self) -> _Stamp:
+        stamp: _Stamp = {}
+        for path in sorted(self._folder.rglob("*.py")):
+            if any(part.startswith(".") for part in path.relative_to(self._folder).parts):
+                continue
+            try:
+                status = path.stat()
+            except OSError:  # removed since it was listed
+                continue
+            stamp[path] = (status.st_mtime_ns, status.st_size)
+        return stamp
+
+    def _names(self, stamp: _Stamp) -> list[str]:
+        names = []
+        for path in stamp:
+            parts = path.relative_to(self._folder).with_suffix("").parts
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            if parts and all(part.isidentifier() for part in parts):
+                names.append(".".join(parts))
+        return names
+
+    def _import(self, name: str) -> ModuleType:
+        module = importlib.import_module(name)
+        if not isinstance(module.__loader__, _FolderLoader):
+            raise ImportError(f"an installed module has the name {name!r} already; rename the file")
+        return module
+
+    def _forget(self, modules: dict[str, ModuleType]) -> None:
+        for name, module in list(sys.modules.items()):
+            if name in modules or isinstance(getattr(module, "__loader__", None), _FolderLoader):
+                del sys.modules[name]
+
+
+def described(error: BaseException, folder: Path | None) -> str:
+    """The error's type and text, and the line of the user's own code that it comes from."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    place = _place(error, folder)
+    return text[:500] + (f" ({place})" if place and place not in text else "")
+
+
+def _place(error: BaseException, folder: Path | None) -> str | None:
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if folder is not None and Path(frame.filename).is_relative_to(folder)]
+    if not own:
+        here = str(Path(__file__).parents[1])
+        own = [frame for frame in frames if not frame.filename.startswith((here, "<"))]
+    if not own:
+        return None
+    name = Path(own[-1].filename)
+    shown = name.relative_to(folder) if folder is not None and name.is_relative_to(folder) else Path(name.name)
+    return f"{shown}:{own[-1].lineno}"

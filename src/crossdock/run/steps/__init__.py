@@ -1,0 +1,27 @@
+"""The kinds of steps: one file each, registered here under the word that people write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from crossdock.model.outcome import Json
+from crossdock.run.steps.assert_ import compile_assert
+from crossdock.run.steps.contract import CompiledStep, StepContext
+from crossdock.run.steps.fail import compile_fail
+from crossdock.run.steps.python import compile_python
+from crossdock.run.steps.respond import compile_respond
+from crossdock.run.steps.transform import compile_transform
+
+CompileStep: TypeAlias = Callable[[Json, str], CompiledStep]
+
+KINDS: dict[str, CompileStep] = {
+    "transform": compile_transform,
+    "python": compile_python,
+    "respond": compile_respond,
+    "assert": compile_assert,
+    "fail": compile_fail,
+}
+"""Compiles a step's settings; the text is their place in the document. Invalid says what is wrong where."""
+
+__all__ = ["KINDS", "CompileStep", "CompiledStep", "StepContext"]

@@ -1,0 +1,141 @@
+"""Threads for functions that block, some of which never come back.
+
+A thread can't be stopped from outside. One whose call has run out of time is given up: it leaves the pool, another
+takes its place, and it ends itself if its call ever returns. The number given up is bounded; from there on calls are
+refused, because every such thread keeps its memory and its connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+
+class TooManyHang(Exception):
+    """As many calls hang as there may be threads."""
+
+
+class TimedOut(Exception):
+    """The call did not return in time. It may still be going on."""
+
+
+_Job: TypeAlias = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+
+
+class _Worker:
+    """One thread. Everything but `_work` happens on the event loop."""
+
+    def __init__(self, pool: Threads) -> None:
+        self._pool = pool
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self.is_given_up = False
+        threading.Thread(target=self._work, name="crossdock-function", daemon=True).start()
+
+    def take(self, job: _Job | None) -> None:
+        """A call to make; None ends the thread."""
+        self._jobs.put(job)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            call, future = job
+            value, error = None, None
+            try:
+                value = call()
+            except BaseException as raised:  # sys.exit() in a function must not end this thread
+                error = raised
+            try:
+                future.get_loop().call_soon_threadsafe(self._pool.returned, self, future, value, error)
+            except RuntimeError:  # the loop has ended meanwhile, and nobody waits
+                return
+            del job, call, future, value, error
+
+
+class Threads:
+    """Up to `count` threads at work, and up to as many given up."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._free = asyncio.Semaphore(count)
+        self._idle: list[_Worker] = []
+        self.hanging = 0
+        """Calls that were given up and have not returned."""
+
+    async def run(self, call: Callable[[], T], timeout: float) -> T:
+        """What the call returns or raises, within `timeout` seconds of its start; TimedOut, TooManyHang."""
+        async with self._free:
+            if self.hanging >= self._count:
+                raise TooManyHang(f"{self.hanging} calls of Python functions hang; restart the server to end them")
+            worker = self._idle.pop() if self._idle else _Worker(self)
+            future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            worker.take((call, future))
+            try:
+                await asyncio.wait((future,), timeout=timeout)
+            finally:
+                if not future.done():
+                    future.cancel()
+                    worker.is_given_up = True
+                    self.hanging += 1
+            if future.cancelled():
+                raise TimedOut
+            return future.result()
+
+    def returned(self, worker: _Worker, future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+        """A call came back, in time or not."""
+        if worker.is_given_up:
+            self.hanging -= 1
+            worker.take(None)
+            return
+        self._idle.append(worker)
+        if error is not None:
+            future.set_exception(_catchable(error))
+        else:
+            future.set_result(value)
+
+    def close(self) -> None:
+        """End the idle threads. Others end with their calls, or with the process."""
+        while self._idle:
+            self._idle.pop().take(None)
+
+
+class Exited(Exception):
+    """A function tried to end the process (`sys.exit`), or raised what nobody may catch."""
+
+
+def _catchable(error: BaseException) -> Exception:
+    """An exception that asyncio hands on without ending the event loop."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    exited = Exited(f"{type(error).__name__}: {error}")
+    return exited.with_traceback(error.__traceback__)
+
+
+async def run_on_loop(make: Callable[[], Any], timeout: float) -> Any:
+    """What the coroutine returns or raises, within `timeout` seconds; TimedOut when it does not even end by being
+    cancelled in time, so that one that swallows its cancellation holds nobody up."""
+    task = asyncio.create_task(_contained(make))
+    try:
+        await asyncio.wait((task,), timeout=timeout)
+    finally:
+        if not task.done():
+            task.cancel()
+            task.add_done_callback(_forget)
+    if not task.done():
+        raise TimedOut
+    return task.result()
+
+
+async def _contained(make: Callable[[], Any]) -> Any:
+    try:
+        return await make()
+    except (SystemExit, KeyboardInterrupt) as error:  # a task would hand these on to the event loop, which ends
+        raise _catchable(error) from None
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
