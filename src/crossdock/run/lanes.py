@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from crossdock.clock import Clock, Fraction, new_token
 from crossdock.model.run import LeasedRun
 from crossdock.model.states import RunState
 from crossdock.model.time import Instant, seconds_between
 from crossdock.run.compile import CompiledWorkflow
-from crossdock.run.settling import Ending, Settling, until_recorded
+from crossdock.run.settling import Ending, Settling
 from crossdock.store import Store
 from crossdock.store.lanes import LaneBurst, LaneClaim, LaneTurn, QueuedRun, read_lane
+from crossdock.store.patience import until_recorded
 
 IN_MEMORY = 256
 """Runs of one lane that are kept in memory."""
@@ -68,7 +70,7 @@ class LaneDriver:
         self,
         store: Store,
         settling: Settling,
-        perform: Callable[[LeasedRun], Awaitable[Ending]],
+        perform: Callable[[LeasedRun], Coroutine[Any, Any, Ending]],
         workflow_of: Callable[[LeasedRun], Awaitable[CompiledWorkflow | None]],
         *,
         clock: Clock,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from crossdock.catalog import Catalog
 from crossdock.clock import Clock, Fraction, new_id, new_token
 from crossdock.model.advance import RunEnd
 from crossdock.model.delivery import DeliveryKind, HandledEvent, LeasedDelivery
-from crossdock.model.errors import StoreUnavailable
 from crossdock.model.integration import Integration
 from crossdock.model.outcome import Failure
 from crossdock.model.retry import NO_RETRY
@@ -25,8 +23,6 @@ from crossdock.observe import Observe
 from crossdock.store.settle import NewReply, Settle
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class Senders(Protocol):
@@ -174,21 +170,3 @@ def _leased_reply(ending: Ending, reply: NewReply) -> LeasedDelivery:
         lease_token=reply.lease[1],
         handled=handled,
     )
-
-
-async def until_recorded(submit: Callable[[], Awaitable[T]], fraction: Fraction, *, first_wait: float = 0.05) -> T:
-    """Submit a change until the database takes it; waits between tries grow to 2 s, jittered.
-
-    For ends of work: the work is done, so there is nothing better to do than to record it. The guard makes a change
-    that had landed without our knowledge harmless.
-    """
-    wait = first_wait
-    while True:
-        try:
-            return await submit()
-        except StoreUnavailable:
-            await asyncio.sleep(wait * (0.5 + fraction() / 2))
-            wait = min(2.0, wait * 2)
-
-
-__all__ = ["Ending", "Senders", "Settling", "until_recorded"]

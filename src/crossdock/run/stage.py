@@ -13,22 +13,21 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from crossdock.model.advance import Broken
-from crossdock.run.compile import CompiledWorkflow
-from crossdock.run.functions import Functions
-from crossdock.run.walk import LeaseLost, WalkPorts, walk
-
 from crossdock.catalog import Catalog, LiveIntegration
 from crossdock.clock import Clock, Fraction, new_token
+from crossdock.model.advance import Broken
 from crossdock.model.errors import CrossdockError, StoreUnavailable
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.run import JournalEntry, LeasedRun
 from crossdock.model.time import Instant, later
 from crossdock.model.verdict import Outcome
 from crossdock.observe import Observe
+from crossdock.run.compile import CompiledWorkflow
+from crossdock.run.functions import Functions
 from crossdock.run.lanes import LaneDriver, OwnedLane
-from crossdock.run.settling import Ending, Settling, until_recorded
+from crossdock.run.settling import Ending, Settling
 from crossdock.run.slots import Slots
+from crossdock.run.walk import LeaseLost, WalkPorts, walk
 from crossdock.run.workflows import Workflows
 from crossdock.store import Store
 from crossdock.store.accept import Accepted, Duplicate, Lease
@@ -38,10 +37,13 @@ from crossdock.store.claims import (
     Rescued,
     backlogged,
     claim_quarantined,
+    end_delays,
+    has_due_delays,
     has_quarantined,
     read_cancel_requests,
 )
 from crossdock.store.lanes import acquire_lanes, has_orphan_lanes, release_lanes
+from crossdock.store.patience import until_recorded
 from crossdock.store.settle import Checkpoint
 
 logger = logging.getLogger(__name__)
@@ -81,7 +83,12 @@ class RunStage:
         self._node_id = node_id
         self._workflows = Workflows(catalog.workflow)
         self._ports = WalkPorts(
-            now=clock, fraction=fraction, functions=functions, checkpoint=self._checkpoint, answered=self._answered
+            now=clock,
+            fraction=fraction,
+            functions=functions,
+            checkpoint=self._checkpoint,
+            answered=self._answered,
+            name_of=self._name_of,
         )
         self._driver = LaneDriver(
             store, settling, self.perform, self._workflow_of, clock=clock, fraction=fraction, node_id=node_id
@@ -143,12 +150,15 @@ class RunStage:
     async def _work(self, run: LeasedRun) -> None:
         try:
             ending = await self.perform(run)
-            landed = await until_recorded(lambda: self._store.submit(ending.settle), self._fraction)
-            self._settling.landed(ending, landed)
+            await self._settle(ending)
         except LeaseLost:
             self._observe.lease_lost("run")
         finally:
             self._release(run.event.integration_id)
+
+    async def _settle(self, ending: Ending) -> None:
+        landed = await until_recorded(lambda: self._store.submit(ending.settle), self._fraction)
+        self._settling.landed(ending, landed)
 
     async def perform(self, run: LeasedRun) -> Ending:
         """Take a leased run through its workflow; how it ended. LeaseLost when it is somebody else's by now."""
@@ -187,6 +197,10 @@ class RunStage:
 
     def _answered(self, run: LeasedRun, result: Result) -> None:
         self._announce(Outcome(run.event.id, result))
+
+    def _name_of(self, integration_id: str) -> str:
+        live = self._catalog.snapshot.by_id.get(integration_id)
+        return live.integration.name if live else ""
 
     async def _workflow_of(self, run: LeasedRun) -> CompiledWorkflow | None:
         try:
@@ -235,7 +249,7 @@ class RunStage:
                 self._slots.release(integration_id, count - len(runs))
 
         future = self._store.submit(Claim(integration_id, self._node_id, tokens, self._clock()), claimed)
-        future.add_done_callback(lambda done: done.exception())  # `claimed` has dealt with it
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # `claimed` has dealt with it
 
     # --- lanes -----------------------------------------------------------------------------------------------------
 
@@ -289,6 +303,9 @@ class RunStage:
 
     async def _look(self) -> None:
         now = self._clock()
+        if await self._store.read(has_due_delays, now):
+            for lane_id in await self._store.write(end_delays, now):
+                self.lane_changed(lane_id)
         for integration_id in await self._store.read(backlogged, now):
             self._backlog.setdefault(integration_id, None)
         self._pump_soon()
@@ -331,8 +348,7 @@ class RunStage:
         self.wake()
         for run in rescued.lost:
             ending = self._settling.end(run, Broken(None, LOST, None))
-            landed = await until_recorded(lambda settle=ending.settle: self._store.submit(settle), self._fraction)
-            self._settling.landed(ending, landed)
+            await self._settle(ending)
 
     # --- stopping --------------------------------------------------------------------------------------------------
 

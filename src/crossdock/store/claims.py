@@ -133,6 +133,23 @@ def backlogged(connection: Connection, now: Instant) -> list[str]:
     return list(connection.execute(select(schema.integration.c.id).where(due)).scalars())
 
 
+IS_DELAYED = text("run.state = 'waiting' AND run.waiting_for = 'delay'")
+
+
+def has_due_delays(connection: Connection, now: Instant) -> bool:
+    """Whether a run that waits for its time is due."""
+    query = select(run.c.event_id).where(text("run.state = 'waiting'"), IS_DELAYED, run.c.due_at <= now).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def end_delays(connection: Connection, now: Instant) -> list[str]:
+    """Queue the runs whose waiting is over; the lanes that they are in."""
+    due = (text("run.state = 'waiting'"), IS_DELAYED, run.c.due_at <= now)
+    target = RUN_MOVES[RunMove.RELEASE][1].value
+    statement = update(run).where(*due).values(state=target, waiting_for=null()).returning(run.c.lane_id)
+    return [lane_id for lane_id in connection.execute(statement).scalars() if lane_id is not None]
+
+
 def has_quarantined(connection: Connection, now: Instant) -> bool:
     """Whether a due run waits that was lost with a node before."""
     query = select(run.c.event_id).where(IS_LOST_BEFORE, run.c.due_at <= now).limit(1)

@@ -189,7 +189,7 @@ def _prepare_reader(connection: sqlite3.Connection, _record: object) -> None:
 
 
 class LockFile:
-    """Keeps a second process out of a SQLite database. The system releases it when the process ends, however it ends."""
+    """Keeps a second process out of a SQLite database. The system releases it when the process ends in any way."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -88,12 +88,15 @@ def _settle_row(change: Settle) -> tuple[Any, ...]:
         WAITING_FOR.get(change.move),
         change.due_at if change.due_at is not None else change.now,
         change.now if state in FINAL_RUN_STATES else None,
-        -1 if change.move is RunMove.HAND_BACK else 0,  # what is handed back was not tried
+        -1 if change.move in UNCOUNTED else 0,
         failure.kind if failure else None,
         clean(failure.message) if failure else None,
         failure.step if failure else None,
     )
 
+
+UNCOUNTED = (RunMove.HAND_BACK, RunMove.DELAY)
+"""A start that ended so did not fail: it does not count as an attempt."""
 
 WAITING_FOR = {
     RunMove.DELAY: WaitingFor.DELAY.value,

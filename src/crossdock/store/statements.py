@@ -39,7 +39,7 @@ _encode = msgspec.json.Encoder().encode
 
 _DIALECTS: Mapping[str, Dialect] = {
     "sqlite": sqlite.dialect(paramstyle="named"),
-    "postgresql": psycopg.dialect(),
+    "postgresql": psycopg.dialect(),  # type: ignore[no-untyped-call]
 }
 
 Rows: TypeAlias = Sequence[tuple[Any, ...]]

@@ -1,0 +1,364 @@
+"""Stage 3: deliveries go out.
+
+They come in two ways: leased and handed over in memory once the end of their run is durable (`try_reserve`,
+`hand_over`), and claimed from the store when senders become free or retries become due. Each try ends in one guarded
+change. Senders are bounded in all and for each integration, so that targets that hang hold up their own integration
+only; a sender is free again as soon as the exchange has ended, before its end is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from crossdock.catalog import Catalog, LiveIntegration
+from crossdock.clock import Clock, Fraction, new_token
+from crossdock.deliver.message import Sealing, reply_body, reply_headers, shown_headers
+from crossdock.model.delivery import LeasedDelivery, SendReport, judge_attempt
+from crossdock.model.errors import StoreUnavailable
+from crossdock.model.integration import ReplySettings
+from crossdock.model.retry import REPLY_RETRY, RetryPolicy
+from crossdock.model.states import DELIVERY_MOVES, FINAL_DELIVERY_STATES, DeliveryMove, DeliveryState
+from crossdock.model.time import Instant, later, seconds_between
+from crossdock.observe import DELIVERY_CRASHED, DELIVERY_ENDED, LEASE_LOST, Observe, emit, is_debugging
+from crossdock.outbound.client import DEFAULT_LIMITS, HttpSender, SendLimits
+from crossdock.store import Store
+from crossdock.store.deliveries import (
+    TOO_LATE,
+    AttemptSettle,
+    DeliveryClaim,
+    expire_due,
+    has_integration,
+    look_for_deliveries,
+)
+from crossdock.store.patience import until_recorded
+
+TOTAL_SENDERS = 256
+SENDERS_PER_INTEGRATION = 16
+LOOK_SECONDS = 1.0
+UNKNOWN_INTEGRATION_SECONDS = 5.0
+"""How soon to try again when another node knows an integration that this one has not read yet, or can't read."""
+CUT_SECONDS = 5.0
+"""How long a stop waits for what it has cut off to be handed back."""
+
+
+class DeliverStage:
+    """Sends deliveries. Everything but the exchanges and the reads and writes happens on the event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        sender: HttpSender,
+        observe: Observe,
+        *,
+        clock: Clock,
+        fraction: Fraction,
+        node_id: str,
+        retry: RetryPolicy = REPLY_RETRY,
+        limits: SendLimits = DEFAULT_LIMITS,
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._sender = sender
+        self._observe = observe
+        self._clock = clock
+        self._fraction = fraction
+        self._node_id = node_id
+        self._retry = retry
+        self._limits = limits
+        self._senders = Senders(TOTAL_SENDERS, SENDERS_PER_INTEGRATION)
+        self._backlog: OrderedDict[str, None] = OrderedDict()
+        self._sending: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Future[object]] = set()
+        self._look_now = asyncio.Event()
+        self._looking: asyncio.Task[None] | None = None
+        self._is_pumping = False
+        self._stopping = False
+
+    # --- from the run stage ----------------------------------------------------------------------------------------
+
+    def try_reserve(self, integration_id: str) -> bool:
+        """Take a sender for a reply that is about to be recorded; False: record it unleased, it will be claimed.
+
+        What is taken has to come back by `hand_over` or `unreserve`.
+        """
+        if self._stopping:
+            return False
+        if integration_id in self._backlog or not self._senders.take(integration_id):
+            self._backlog[integration_id] = None  # those that wait go first
+            return False
+        return True
+
+    def unreserve(self, integration_id: str) -> None:
+        """Nothing was recorded after all: the sender is free again."""
+        self._release(integration_id)
+
+    def hand_over(self, deliveries: Sequence[LeasedDelivery]) -> None:
+        """Send freshly recorded deliveries whose senders were taken by `try_reserve`."""
+        for delivery in deliveries:
+            self._start(delivery)
+
+    def wake(self) -> None:
+        """Something may have become due."""
+        self._look_now.set()
+
+    # --- one delivery ----------------------------------------------------------------------------------------------
+
+    def _start(self, delivery: LeasedDelivery) -> None:
+        self._track(asyncio.get_running_loop().create_task(self._deliver(delivery)))
+
+    def _track(self, task: asyncio.Future[object]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, delivery: LeasedDelivery) -> None:
+        try:
+            settle = await self._try_to_send(delivery)
+        finally:
+            self._release(delivery.integration_id)
+        landed = await until_recorded(lambda: self._store.submit(settle), self._fraction)
+        self._landed(delivery, settle, has_landed=landed)
+
+    async def _try_to_send(self, delivery: LeasedDelivery) -> AttemptSettle:
+        """One try. Whatever happens in it, there is a change to record."""
+        now = self._clock()
+        if self._stopping:
+            return _settle(delivery, DeliveryMove.HAND_BACK, now)
+        if _is_over(delivery, now):
+            return _settle(delivery, DeliveryMove.EXPIRE, now, error=TOO_LATE)
+        task = asyncio.current_task()
+        assert task is not None
+        self._sending[delivery.id] = task
+        try:
+            return await self._send(delivery)
+        except asyncio.CancelledError:  # only `stop` cancels, and it wants this one handed back
+            return _settle(delivery, DeliveryMove.HAND_BACK, self._clock())
+        except Exception as error:
+            emit(DELIVERY_CRASHED, error=error, delivery_id=delivery.id, event_id=delivery.handled.event.id)
+            failed = f"{type(error).__name__} inside Crossdock; see the log"
+            return self._judge(delivery, SendReport(now, self._clock(), (), error=failed))
+        finally:
+            del self._sending[delivery.id]
+
+    async def _send(self, delivery: LeasedDelivery) -> AttemptSettle:
+        live = self._catalog.snapshot.by_id.get(delivery.integration_id)
+        if live is None:
+            return await self._without_integration(delivery)
+        if live.reply is None:
+            error = "the integration has no reply URL any more"
+            return _settle(delivery, DeliveryMove.FAIL, self._clock(), error=error)
+        report = await self._exchange(delivery, live, live.reply)
+        self._observe.delivery_attempt(delivery.kind)
+        return self._judge(delivery, report)
+
+    async def _exchange(self, delivery: LeasedDelivery, live: LiveIntegration, reply: ReplySettings) -> SendReport:
+        body = reply_body(delivery.handled, live.integration.name)
+        now = self._clock()
+        headers = reply_headers(reply, body, Sealing(delivery.id, live.signing_secret, now))
+        limits = self._limits
+        if delivery.expires_at is not None:  # an exchange that begins in time must not post after it
+            limits = replace(limits, seconds=min(limits.seconds, seconds_between(now, delivery.expires_at)))
+        report = await self._sender.send(reply.method, reply.url, headers, body, limits)
+        return replace(
+            report,
+            request_headers=shown_headers(report.request_headers),
+            response_headers=shown_headers(report.response_headers),
+        )
+
+    async def _without_integration(self, delivery: LeasedDelivery) -> AttemptSettle:
+        """The integration is not in memory: it was removed, it is newer than what this node has read, or unreadable."""
+        now = self._clock()
+        if not await self._store.read(has_integration, delivery.integration_id):
+            return _settle(delivery, DeliveryMove.FAIL, now, error="the integration was removed")
+        due_at = later(now, UNKNOWN_INTEGRATION_SECONDS)
+        if delivery.expires_at is not None:
+            due_at = min(due_at, delivery.expires_at)
+        reason = self._catalog.snapshot.broken.get(delivery.integration_id, "it is not known here yet")
+        return _settle(
+            delivery, DeliveryMove.RETRY, now, due_at=due_at, error=f"the integration can't be used now: {reason}"
+        )
+
+    def _judge(self, delivery: LeasedDelivery, report: SendReport) -> AttemptSettle:
+        verdict = judge_attempt(
+            report,
+            attempts_made=delivery.attempts,
+            policy=self._retry,
+            expires_at=delivery.expires_at,
+            fraction=self._fraction(),
+        )
+        move, now = verdict.move, self._clock()
+        if move is DeliveryMove.RETRY and _is_over(delivery, now):
+            move = DeliveryMove.EXPIRE
+        error = None if move is DeliveryMove.DELIVER else _words(report)
+        return _settle(delivery, move, now, due_at=verdict.due_at, error=error, report=report)
+
+    def _landed(self, delivery: LeasedDelivery, settle: AttemptSettle, *, has_landed: bool) -> None:
+        if not has_landed:
+            self._observe.lease_lost("delivery")
+            emit(LEASE_LOST, kind="delivery", id=delivery.id)
+            return
+        state = DELIVERY_MOVES[settle.move][1]
+        if state in FINAL_DELIVERY_STATES:
+            self._ended(delivery, state, settle)
+        elif settle.due_at is not None:
+            wait = seconds_between(self._clock(), settle.due_at)
+            if wait < LOOK_SECONDS and not self._stopping:
+                asyncio.get_running_loop().call_later(max(wait, 0.0), self.wake)
+
+    def _ended(self, delivery: LeasedDelivery, state: DeliveryState, settle: AttemptSettle) -> None:
+        self._observe.delivery_finished(delivery.kind, state, seconds_between(delivery.created_at, settle.now))
+        if is_debugging():
+            event_id = delivery.handled.event.id
+            emit(DELIVERY_ENDED, delivery_id=delivery.id, event_id=event_id, state=state.value, error_text=settle.error)
+
+    # --- senders and the backlog -----------------------------------------------------------------------------------
+
+    def _release(self, integration_id: str, count: int = 1) -> None:
+        self._senders.release(integration_id, count)
+        if self._backlog and not self._is_pumping and not self._stopping:
+            self._is_pumping = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Claim for backlogged integrations in turn."""
+        self._is_pumping = False
+        for integration_id in list(self._backlog):
+            taken = self._senders.take(integration_id, SENDERS_PER_INTEGRATION)
+            if taken:
+                self._backlog.move_to_end(integration_id)
+                self._claim(integration_id, taken)
+
+    def _claim(self, integration_id: str, count: int) -> None:
+        tokens = tuple(new_token() for _ in range(count))
+
+        def claimed(answer: list[LeasedDelivery] | Exception) -> None:
+            found = [] if isinstance(answer, Exception) else answer
+            if len(found) < count:  # after an error `look_forever` finds them again
+                self._backlog.pop(integration_id, None)
+                self._senders.release(integration_id, count - len(found))
+            self.hand_over(found)
+
+        future = self._store.submit(DeliveryClaim(integration_id, self._node_id, tokens, self._clock()), claimed)
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # `claimed` has dealt with it
+        self._track(future)
+
+    # --- looking for work ------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to look for deliveries that wait."""
+        self._looking = asyncio.get_running_loop().create_task(self._look_forever())
+
+    async def _look_forever(self) -> None:
+        while not self._stopping:
+            self._look_now.clear()
+            wait = LOOK_SECONDS
+            with contextlib.suppress(StoreUnavailable):  # counted and logged by the store; the next look tries again
+                next_at = await self._look()
+                if next_at is not None:
+                    wait = min(wait, max(0.0, seconds_between(self._clock(), next_at)))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look_now.wait(), wait)
+
+    async def _look(self) -> Instant | None:
+        """Expire what is over, claim what is due; when the next delivery becomes due."""
+        now = self._clock()
+        found = await self._store.read(look_for_deliveries, now)
+        if found.has_expired:
+            await self._expire(now)
+        for integration_id in found.integrations:
+            self._backlog.setdefault(integration_id, None)
+        self._pump()
+        return found.next_at
+
+    async def _expire(self, now: Instant) -> None:
+        while ended := await self._store.write(expire_due, now):
+            for delivery in ended:
+                waited = seconds_between(delivery.created_at, now)
+                self._observe.delivery_finished(delivery.kind, DeliveryState.EXPIRED, waited)
+
+    # --- stopping --------------------------------------------------------------------------------------------------
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Claim nothing more, let running exchanges finish within the grace, hand back the rest."""
+        self._stopping = True
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+        await self._settle_down(grace_seconds)
+        for task in list(self._sending.values()):
+            task.cancel()
+        await self._settle_down(CUT_SECONDS)
+        for left in list(self._tasks):  # the database is away: whoever sees this node dead takes them back
+            left.cancel()
+
+    async def _settle_down(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._tasks:  # a claim that was under way brings deliveries, which are handed back
+                    await asyncio.wait(list(self._tasks))
+
+    @property
+    def in_flight(self) -> int:
+        """How many exchanges with targets run now."""
+        return len(self._sending)
+
+
+class Senders:
+    """How many exchanges may run at once, in all and for each integration."""
+
+    def __init__(self, total: int, per_integration: int) -> None:
+        self._free = total
+        self._per_integration = per_integration
+        self._busy: Counter[str] = Counter()
+
+    def take(self, integration_id: str, wanted: int = 1) -> int:
+        """Take up to `wanted` senders; how many there were."""
+        taken = max(0, min(wanted, self._free, self._per_integration - self._busy[integration_id]))
+        self._free -= taken
+        self._busy[integration_id] += taken
+        return taken
+
+    def release(self, integration_id: str, count: int = 1) -> None:
+        """Give senders back."""
+        self._free += count
+        self._busy[integration_id] -= count
+        if not self._busy[integration_id]:
+            del self._busy[integration_id]
+
+
+def _is_over(delivery: LeasedDelivery, now: Instant) -> bool:
+    return delivery.expires_at is not None and now >= delivery.expires_at
+
+
+def _settle(
+    delivery: LeasedDelivery,
+    move: DeliveryMove,
+    now: Instant,
+    *,
+    due_at: Instant | None = None,
+    error: str | None = None,
+    report: SendReport | None = None,
+) -> AttemptSettle:
+    return AttemptSettle(
+        delivery_id=delivery.id,
+        lease_token=delivery.lease_token,
+        number=delivery.attempts,
+        move=move,
+        now=now,
+        due_at=due_at,
+        error=error,
+        report=report,
+    )
+
+
+def _words(report: SendReport) -> str:
+    """Why a try was not the last one, or why it was: for the delivery's line."""
+    if report.error is not None:
+        return report.error if report.status is None else f"the target answered {report.status}: {report.error}"
+    if report.status == 410:
+        return "the target answered 410 Gone: it wants no replies any more"
+    return f"the target answered {report.status}"
