@@ -1,0 +1,358 @@
+"""Outgoing messages: who sends them, what came of each try, and when the next one is due.
+
+A delivery is leased like a run: its token fences every write-back. Deliveries are claimed integration by integration,
+so that a long backlog of one integration costs the others nothing. `settle` inserts replies, `events` shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Executable,
+    Integer,
+    String,
+    Subquery,
+    Text,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from crossdock.model.delivery import ATTEMPT_BODY_BYTES, DeliveryKind, HandledEvent, LeasedDelivery, SendReport
+from crossdock.model.outcome import Failure, Result
+from crossdock.model.states import DELIVERY_MOVES, FINAL_DELIVERY_STATES, DeliveryMove, DeliveryState, RunState
+from crossdock.model.time import Instant
+from crossdock.store import schema
+from crossdock.store.accept import encode, event_of
+from crossdock.store.journal import result_of
+from crossdock.store.settle import clean
+from crossdock.store.statements import RowInsert, RowUpdate
+
+delivery = schema.delivery
+run = schema.run
+
+# Written out, not bound: both databases use a partial index only for the very words of its condition.
+IS_WAITING = text("delivery.state IN ('queued', 'retrying')")
+IS_EXPIRING = text("delivery.state IN ('queued', 'retrying') AND delivery.expires_at IS NOT NULL")
+IS_SENDING = text("delivery.state = 'sending'")
+
+TOO_LATE = "the time for the reply ran out before it was delivered"
+
+# --- the end of a try ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSettle:
+    """What became of a leased delivery: DELIVER, FAIL, RETRY, EXPIRE or HAND_BACK. Its answer says whether it landed.
+
+    `report` is kept as a row of its own; None when nothing was sent. `error` is what operators see with the delivery.
+    """
+
+    rank: ClassVar[int] = 50
+
+    delivery_id: str
+    lease_token: str
+    number: int
+    move: DeliveryMove
+    now: Instant
+    due_at: Instant | None = None
+    error: str | None = None
+    report: SendReport | None = None
+
+    @classmethod
+    def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[bool]:
+        landed = {row.id for row in _settle_deliveries.execute(connection, [_settle_row(c) for c in changes])}
+        rows = [
+            _attempt_row(change.delivery_id, change.number, change.report)
+            for change in changes
+            if change.delivery_id in landed and change.report is not None
+        ]
+        _insert_attempts.execute(connection, rows)
+        return [change.delivery_id in landed for change in changes]
+
+
+def _settle_row(change: AttemptSettle) -> tuple[Any, ...]:
+    state = DELIVERY_MOVES[change.move][1]
+    return (
+        change.delivery_id,
+        change.lease_token,
+        state.value,
+        change.due_at if change.due_at is not None else change.now,
+        change.now if state in FINAL_DELIVERY_STATES else None,
+        -1 if change.report is None else 0,  # nothing was sent: it was not a try
+        clean(change.error) if change.error is not None else None,
+    )
+
+
+def _build_settle(v: Subquery) -> Executable:
+    return (
+        update(delivery)
+        .where(delivery.c.id == v.c.id, delivery.c.lease_token == v.c.lease_token, IS_SENDING)
+        .values(
+            state=v.c.state,
+            due_at=v.c.due_at,
+            finished_at=v.c.finished_at,
+            attempts=delivery.c.attempts + v.c.uncounted,
+            last_error=case((v.c.state == DeliveryState.QUEUED.value, delivery.c.last_error), else_=v.c.last_error),
+            lease_node=null(),
+            lease_token=null(),
+        )
+        .returning(delivery.c.id)
+    )
+
+
+_settle_deliveries = RowUpdate(
+    {
+        "id": String(),
+        "lease_token": String(),
+        "state": String(),
+        "due_at": BigInteger(),
+        "finished_at": BigInteger(),
+        "uncounted": Integer(),
+        "last_error": Text(),
+    },
+    _build_settle,
+)
+
+_insert_attempts = RowInsert(schema.attempt)
+
+
+def _attempt_row(delivery_id: str, number: int, report: SendReport) -> tuple[Any, ...]:
+    return (
+        delivery_id,
+        number,
+        report.started_at,
+        report.finished_at,
+        clean(encode(report.request_headers).decode()),
+        report.status,
+        clean(encode(report.response_headers).decode()),
+        report.response_body[:ATTEMPT_BODY_BYTES],
+        clean(report.error) if report.error is not None else None,
+    )
+
+
+# --- claiming --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryClaim:
+    """Take up to `len(tokens)` due deliveries of one integration, oldest first. Its answer is the leased deliveries."""
+
+    rank: ClassVar[int] = 60
+
+    integration_id: str
+    node_id: str
+    tokens: tuple[str, ...]
+    now: Instant
+
+    @classmethod
+    def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[list[LeasedDelivery]]:
+        return [_claim(connection, change) for change in changes]
+
+
+def _claim(connection: Connection, change: DeliveryClaim) -> list[LeasedDelivery]:
+    query = (
+        select(delivery.c.id)
+        .where(IS_WAITING, delivery.c.integration_id == change.integration_id, delivery.c.due_at <= change.now)
+        .where(or_(delivery.c.expires_at.is_(None), delivery.c.expires_at > change.now))
+        .order_by(delivery.c.due_at, delivery.c.id)
+        .limit(len(change.tokens))
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(connection.execute(query).scalars())
+    rows = [(delivery_id, token, change.node_id) for delivery_id, token in zip(ids, change.tokens, strict=False)]
+    taken = {row.id for row in _take_deliveries.execute(connection, rows)} if rows else set()
+    return read_leased_deliveries(connection, [delivery_id for delivery_id in ids if delivery_id in taken])
+
+
+def _build_take(v: Subquery) -> Executable:
+    return (
+        update(delivery)
+        .where(delivery.c.id == v.c.id, IS_WAITING)
+        .values(
+            state=DELIVERY_MOVES[DeliveryMove.CLAIM][1].value,
+            lease_node=v.c.node_id,
+            lease_token=v.c.token,
+            attempts=delivery.c.attempts + 1,
+        )
+        .returning(delivery.c.id)
+    )
+
+
+_take_deliveries = RowUpdate({"id": String(), "token": String(), "node_id": String()}, _build_take)
+
+
+def read_leased_deliveries(connection: Connection, delivery_ids: Sequence[str]) -> list[LeasedDelivery]:
+    """Leased deliveries with the events and outcomes that they tell of, in the order of the ids."""
+    if not delivery_ids:
+        return []
+    sent = [delivery.c[name].label(f"delivery_{name}") for name in _DELIVERY_COLUMNS]
+    outcome = [run.c.state, run.c.attempts, run.c.finished_at, run.c.error_kind, run.c.error_message, run.c.error_step]
+    query = (
+        select(schema.event, *sent, *outcome)
+        .join(delivery, delivery.c.event_id == schema.event.c.id)
+        .join(run, run.c.event_id == schema.event.c.id)
+        .where(delivery.c.id.in_(delivery_ids))
+    )
+    rows = {row.delivery_id: row for row in connection.execute(query)}
+    results = _results(connection, [row.id for row in rows.values()])
+    return [_leased(rows[name], results) for name in delivery_ids if name in rows]
+
+
+_DELIVERY_COLUMNS = ("id", "kind", "integration_id", "created_at", "expires_at", "attempts", "lease_token")
+
+
+def _leased(row: Any, results: dict[str, Result]) -> LeasedDelivery:
+    failure = Failure(row.error_kind, row.error_message or "", row.error_step) if row.error_kind else None
+    return LeasedDelivery(
+        id=row.delivery_id,
+        kind=DeliveryKind(row.delivery_kind),
+        integration_id=row.delivery_integration_id,
+        created_at=row.delivery_created_at,
+        expires_at=row.delivery_expires_at,
+        attempts=row.delivery_attempts,
+        lease_token=row.delivery_lease_token,
+        handled=HandledEvent(
+            event=event_of(row),
+            succeeded=row.state == RunState.SUCCEEDED.value,
+            result=results.get(row.id),
+            error=failure,
+            attempts=row.attempts,
+            handled_at=row.finished_at,
+        ),
+    )
+
+
+def _results(connection: Connection, event_ids: Sequence[str]) -> dict[str, Result]:
+    """The first result that was decided for each event; the histories themselves are not read."""
+    table = schema.journal
+    query = (
+        select(table)
+        .where(table.c.event_id.in_(event_ids), table.c.result_status.is_not(None))
+        .order_by(table.c.event_id, table.c.position.desc())
+    )
+    found = ((row.event_id, result_of(row)) for row in connection.execute(query))
+    return {event_id: result for event_id, result in found if result is not None}
+
+
+# --- what time alone requires ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DueDeliveries:
+    """What waits. `next_at` is when the next delivery that is not due yet becomes due or expires."""
+
+    integrations: tuple[str, ...]
+    next_at: Instant | None
+    has_expired: bool
+
+
+def look_for_deliveries(connection: Connection, now: Instant) -> DueDeliveries:
+    """What is due at `now`. A probe of an index for each integration, however long the backlogs are."""
+    owner = schema.integration.c.id
+    mine = (IS_WAITING, delivery.c.integration_id == owner)
+    due = exists().where(*mine, delivery.c.due_at <= now)
+    later_on = select(func.min(delivery.c.due_at)).where(*mine, delivery.c.due_at > now).scalar_subquery()
+    expiry = connection.execute(select(func.min(delivery.c.expires_at)).where(IS_EXPIRING)).scalar()
+    rows = connection.execute(select(owner, due.label("is_due"), later_on.label("next_at"))).all()
+    moments = [row.next_at for row in rows if row.next_at is not None]
+    if expiry is not None and expiry > now:
+        moments.append(expiry)
+    return DueDeliveries(
+        integrations=tuple(row.id for row in rows if row.is_due),
+        next_at=min(moments, default=None),
+        has_expired=expiry is not None and expiry <= now,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EndedDelivery:
+    id: str
+    kind: DeliveryKind
+    created_at: Instant
+
+
+def expire_due(connection: Connection, now: Instant, limit: int = 500) -> list[EndedDelivery]:
+    """End waiting deliveries whose time is over, up to `limit` of them; the last error they met is kept."""
+    chosen = (
+        select(delivery.c.id)
+        .where(IS_EXPIRING, delivery.c.expires_at <= now)
+        .order_by(delivery.c.expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    statement = (
+        update(delivery)
+        .where(delivery.c.id.in_(chosen), IS_WAITING)
+        .values(
+            state=DELIVERY_MOVES[DeliveryMove.EXPIRE][1].value,
+            finished_at=now,
+            last_error=func.coalesce(delivery.c.last_error, TOO_LATE),
+        )
+        .returning(delivery.c.id, delivery.c.kind, delivery.c.created_at)
+    )
+    return [EndedDelivery(row.id, DeliveryKind(row.kind), row.created_at) for row in connection.execute(statement)]
+
+
+def rescue_deliveries(connection: Connection, dead: Sequence[str], now: Instant) -> int:
+    """Take back what dead nodes were sending; how many. Any node may do this: the guard is the dead node's lease."""
+    if not dead:
+        return 0
+    statement = (
+        update(delivery)
+        .where(delivery.c.lease_node.in_(dead), IS_SENDING)
+        .values(state=DELIVERY_MOVES[DeliveryMove.RESCUE][1].value, due_at=now, lease_node=null(), lease_token=null())
+    )
+    return connection.execute(statement).rowcount
+
+
+def cancel_deliveries_of(connection: Connection, integration_id: str, now: Instant) -> int:
+    """End the waiting deliveries of an integration that is being removed; how many."""
+    statement = (
+        update(delivery)
+        .where(delivery.c.integration_id == integration_id, IS_WAITING)
+        .values(
+            state=DELIVERY_MOVES[DeliveryMove.CANCEL][1].value,
+            finished_at=now,
+            last_error="the integration was removed",
+        )
+    )
+    return connection.execute(statement).rowcount
+
+
+def has_integration(connection: Connection, integration_id: str) -> bool:
+    """Whether the integration that a delivery belongs to is still there."""
+    query = select(exists().where(schema.integration.c.id == integration_id))
+    return bool(connection.execute(query).scalar())
+
+
+def resend(connection: Connection, delivery_id: str, new_id: str, now: Instant) -> bool:
+    """Send an ended delivery once more, as a new one with an id of its own; False while the old one has not ended.
+
+    The new one never expires: whoever resends a message wants it delivered now.
+    """
+    source = select(
+        literal(new_id),
+        delivery.c.kind,
+        delivery.c.integration_id,
+        delivery.c.event_id,
+        literal(DeliveryState.QUEUED.value),
+        literal(now, BigInteger),
+        literal(now, BigInteger),
+        literal(0),
+    ).where(delivery.c.id == delivery_id, delivery.c.finished_at.is_not(None))
+    columns = ["id", "kind", "integration_id", "event_id", "state", "created_at", "due_at", "attempts"]
+    statement = insert(delivery).from_select(columns, source).returning(delivery.c.id)
+    return connection.execute(statement).first() is not None
