@@ -161,6 +161,16 @@ def test_values_that_can_not_work_are_refused(options: dict[str, object]) -> Non
         load_settings(options)
 
 
+def test_settings_describe_themselves_without_secrets() -> None:
+    described = {entry["name"]: entry for entry in load_settings({"admin_token": "hunter2", "roles": "run"}).describe()}
+
+    assert described["admin_token"]["value"] == "[set]"
+    assert described["roles"]["value"] == "run"
+    assert described["roles"]["default"] == "deliver,receive,run,web"
+    assert described["retention"]["value"] == "P30D"
+    assert described["demo"]["value"] is False
+
+
 @pytest.mark.parametrize(
     ("options", "url"),
     [

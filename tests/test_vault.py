@@ -108,7 +108,7 @@ def test_a_key_of_another_form_is_refused_without_being_shown(tmp_path: Path, te
 
 
 @pytest.mark.anyio
-async def test_rotation_seals_anew_and_forgets_the_old_key(tmp_path: Path) -> None:
+async def test_rotation_seals_anew_and_a_second_one_forgets_the_old_key(tmp_path: Path) -> None:
     vault = load_vault(tmp_path, None)
     old_key_id = vault.current_key_id
     stored = {"a": vault.seal(b"one", "a"), "b": vault.seal(b"two", "b")}
@@ -117,6 +117,10 @@ async def test_rotation_seals_anew_and_forgets_the_old_key(tmp_path: Path) -> No
         for name, sealed in stored.items():
             stored[name] = vault.seal(vault.open(sealed, name), name)
         return len(stored)
+
+    assert await vault.rotate(seal_again) == 2
+    assert {sealed.key_id for sealed in stored.values()} == {vault.current_key_id}
+    assert old_key_id in vault.key_ids
 
     assert await vault.rotate(seal_again) == 2
     reloaded = load_vault(tmp_path, None)

@@ -26,7 +26,8 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Pydanti
 
 from crossdock.model.errors import Misconfigured
 from crossdock.model.integration import DEFAULT_RETENTION_SECONDS
-from crossdock.model.time import parse_duration
+from crossdock.model.outcome import Json
+from crossdock.model.time import format_duration, parse_duration
 
 ENV_PREFIX = "CROSSDOCK_"
 CONFIG_VARIABLE = "CROSSDOCK_CONFIG"
@@ -248,10 +249,33 @@ class Settings(BaseSettings):
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
+    def describe(self) -> list[Json]:
+        """Every setting: name, value and default as people write them, help; of secrets only whether they are set."""
+        return [
+            {
+                "name": name,
+                "value": _shown(name, getattr(self, name)),
+                "default": _shown(name, field.default),
+                "help": field.description,
+                "secret": name in SECRETS,
+            }
+            for name, field in type(self).model_fields.items()
+        ]
+
     def secret(self, name: str) -> str | None:
         """The plain text of one of the SECRETS."""
         value: SecretStr | None = getattr(self, name)
         return None if value is None else value.get_secret_value()
+
+
+def _shown(name: str, value: object) -> Json:
+    if name in SECRETS:
+        return "[set]" if value is not None else None
+    if isinstance(value, float):
+        return format_duration(value)
+    if isinstance(value, frozenset | tuple):
+        return ",".join(sorted(map(str, value)))
+    return value if value is None or isinstance(value, bool | int) else str(value)
 
 
 def load_settings(options: Mapping[str, object] | None = None, config: Path | None = None) -> Settings:

@@ -88,18 +88,18 @@ class Vault:
             ) from None
 
     async def rotate(self, seal_again: Callable[[], Awaitable[int]]) -> int:
-        """Make a new key, seal every secret with it, then forget the old keys; how many secrets there were.
+        """Make a new key, seal every secret with it, then forget all keys but the last one; how many secrets there were.
 
         `seal_again` opens and seals all stored secrets with this vault, durably. The new key is on disk before it is
-        first used and the old ones stay there until every secret is sealed anew, so a crash at any moment loses
-        nothing. Keys that came from the setting are not ours to change: their first one is already the new one, and
-        only the sealing is done.
+        first used, so a crash at any moment loses nothing. The last key before it stays until the next rotation: a
+        change that is under way may still bring a secret that was sealed with it. Keys that came from the setting are
+        not ours to change: their first one is already the new one, and only the sealing is done.
         """
         if self._key_file is None:
             return await seal_again()
         self._use([secrets.token_bytes(_KEY_BYTES), *self._keys])
         count = await seal_again()
-        self._use(self._keys[:1])
+        self._use(self._keys[:2])
         return count
 
     def _use(self, keys: list[bytes]) -> None:

@@ -1,0 +1,75 @@
+"""`crossdock lanes`: see what an ordered integration waits for, and decide about a failed head."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from crossdock.cli import output
+from crossdock.cli.options import (
+    DEFAULT_URL,
+    AsJson,
+    IntegrationName,
+    Token,
+    Url,
+    connect,
+    find_integration,
+    show_json,
+)
+
+app = typer.Typer(no_args_is_help=True, help="Lanes of ordered integrations, and their failed heads.")
+
+LaneName = Annotated[str, typer.Argument(metavar="LANE", help="The lane's name in the list, or its ordering key.")]
+
+
+@app.command("list")
+def list_lanes(
+    integration: IntegrationName, as_json: AsJson = False, url: Url = DEFAULT_URL, token: Token = None
+) -> None:
+    """List the lanes that have work, and why their heads wait."""
+    with connect(url, token) as api:
+        found = list(api.items("integrations", find_integration(api, integration)["id"], "lanes"))
+    if as_json:
+        show_json(found)
+        return
+    rows = []
+    for lane in found:
+        head = lane["head"]
+        rows.append(
+            (
+                lane["lane"],
+                "blocked" if lane["blocked"] else head["status"],
+                lane["depth"],
+                head["event_id"],
+                head["since"],
+                output.compact(head["error"] or "", 80),
+            )
+        )
+    output.show_table(("LANE", "STATUS", "DEPTH", "HEAD", "SINCE", "ERROR"), rows, empty="No lane has work.")
+
+
+@app.command("retry")
+def retry(integration: IntegrationName, lane: LaneName, url: Url = DEFAULT_URL, token: Token = None) -> None:
+    """Try the head again now."""
+    _decide(url, token, integration, lane, "retry")
+
+
+@app.command("skip")
+def skip(integration: IntegrationName, lane: LaneName, url: Url = DEFAULT_URL, token: Token = None) -> None:
+    """Let the head fail for good and go on with the next."""
+    _decide(url, token, integration, lane, "skip")
+
+
+@app.command("park")
+def park(integration: IntegrationName, lane: LaneName, url: Url = DEFAULT_URL, token: Token = None) -> None:
+    """Set the head aside, to be retried later out of order, and go on with the next."""
+    _decide(url, token, integration, lane, "park")
+
+
+def _decide(url: str, token: str | None, integration: str, lane: str, move: str) -> None:
+    with connect(url, token) as api:
+        integration_id = find_integration(api, integration)["id"]
+        named = [item["lane"] for item in api.items("integrations", integration_id, "lanes") if item["key"] == lane]
+        api.post("integrations", integration_id, "lanes", named[0] if named else lane, move)
+    typer.echo({"retry": "The head runs again.", "skip": "The head was skipped.", "park": "The head is parked."}[move])

@@ -1,0 +1,88 @@
+"""How answers look to people: tables, times, durations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+
+from crossdock.model.outcome import Json
+from crossdock.model.time import parse_instant, seconds_between
+
+_COLORS = {
+    "succeeded": "green", "enabled": "green", "delivered": "green", "active": "green", "ok": "green",
+    "failed": "red", "error": "red", "expired": "red", "blocked": "red",
+    "retrying": "yellow", "waiting": "yellow", "warning": "yellow", "canceled": "yellow", "pending": "yellow",
+}  # fmt: skip
+
+
+def show_table(titles: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """A table without lines: readable for people, and for `awk` where the output is no terminal. `empty` says what to
+    do when there are no rows."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    if not cells:
+        typer.echo(empty)
+        return
+    table = Table(*titles, box=None, pad_edge=False, header_style="bold")
+    for column in table.columns:
+        column.overflow = "fold"
+    for row in cells:
+        table.add_row(*(Text(cell, style=_COLORS.get(cell, "")) for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 1_000
+    console.print(table)
+
+
+def colored(word: str) -> str:
+    return typer.style(word, fg=_COLORS.get(word))
+
+
+def duration_words(seconds: float) -> str:
+    """`340 ms`, `2.5 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    whole = round(seconds)
+    for unit, next_unit, size, next_size in (("d", "h", 86_400, 3_600), ("h", "min", 3_600, 60), ("min", "s", 60, 1)):
+        if whole >= size:
+            rest = whole % size // next_size
+            return f"{whole // size} {unit}" + (f" {rest} {next_unit}" if rest else "")
+    return f"{whole} s"
+
+
+def between(start: str | None, end: str | None) -> float | None:
+    """Seconds between two times as the API writes them; None when one of them is missing."""
+    if start is None or end is None:
+        return None
+    return max(0.0, seconds_between(parse_instant(start), parse_instant(end)))
+
+
+def compact(value: Json, limit: int = 300) -> str:
+    """A JSON value in one line, cut after `limit` characters."""
+    import json
+
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(text.split())
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters; --json shows all)"
+
+
+def yaml_text(document: Any) -> str:
+    """A document as people write it."""
+    import io
+
+    from ruamel.yaml import YAML
+
+    writer = YAML()
+    writer.default_flow_style = False
+    writer.width = 110
+    writer.indent(mapping=2, sequence=4, offset=2)
+    text = io.StringIO()
+    writer.dump(document, text)
+    return text.getvalue()

@@ -1,0 +1,47 @@
+"""The tree of commands, and the one place where a failure becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from crossdock.cli import configuration, events, integrations, lanes, operations, send, tokens
+from crossdock.model.errors import CrossdockError
+
+app = typer.Typer(
+    name="crossdock",
+    help="Self-hosted webhook integrations that lose nothing.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_INSTALLATION = "Installation"
+_SETUP = "What is set up"
+_WORK = "What happens"
+
+app.command(rich_help_panel=_INSTALLATION)(operations.serve)
+app.command(rich_help_panel=_INSTALLATION)(operations.migrate)
+app.command(rich_help_panel=_INSTALLATION)(operations.doctor)
+app.command(rich_help_panel=_INSTALLATION)(operations.backup)
+app.command("rotate-key", rich_help_panel=_INSTALLATION)(operations.rotate_key)
+app.command(rich_help_panel=_INSTALLATION)(operations.version)
+app.command(rich_help_panel=_SETUP)(configuration.apply)
+app.command(rich_help_panel=_SETUP)(configuration.export)
+app.add_typer(integrations.app, name="integrations", rich_help_panel=_SETUP)
+app.add_typer(tokens.app, name="token", rich_help_panel=_SETUP)
+app.command(rich_help_panel=_WORK)(send.send)
+app.add_typer(events.app, name="events", rich_help_panel=_WORK)
+app.add_typer(lanes.app, name="lanes", rich_help_panel=_WORK)
+
+
+def run() -> int:
+    """Carry out the command line; the exit code: 0 done, 1 failed, 2 wrong usage."""
+    try:
+        app()
+    except CrossdockError as error:
+        typer.secho(f"crossdock: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+        return 1
+    return 0

@@ -1,0 +1,156 @@
+"""An event in words: what came, how long it waited and ran, what each step made of it, what was answered and sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from crossdock.cli.output import between, colored, compact, duration_words
+from crossdock.model.outcome import Json
+
+_TIMES = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth"}
+
+
+def tell(event: dict[str, Any]) -> str:
+    """The whole story of an event document, for a terminal."""
+    return "\n".join([*_head(event), *_request(event), *_steps(event), *_end(event), *_reply(event)])
+
+
+def summary(event: dict[str, Any]) -> str:
+    """The story in a sentence: `accepted ..., waited 3 ms, ran 41 ms, replied 200 on the second try`."""
+    parts = [f"accepted {event['received_at']}"]
+    waited = between(event.get("received_at"), event.get("started_at"))
+    ran = between(event.get("started_at"), event.get("finished_at"))
+    if waited is not None:
+        parts.append(f"waited {duration_words(waited)}")
+    if ran is not None:
+        parts.append(f"ran {duration_words(ran)}")
+    if (event.get("attempts") or 0) > 1:
+        parts.append(f"{event['attempts']} attempts")
+    if event["status"] not in ("succeeded", "failed", "canceled"):
+        parts.append(f"{event['status']} now")
+    return ", ".join([*parts, *_reply_words(event.get("reply"))])
+
+
+def integration_name(event: dict[str, Any]) -> str:
+    integration = event.get("integration")
+    if isinstance(integration, dict):
+        return str(integration.get("name") or integration.get("id"))
+    return str(integration or "")
+
+
+def _head(event: dict[str, Any]) -> Iterator[str]:
+    yield f"{event['id']}  {integration_name(event)}  {colored(event['status'])}"
+    sentence = summary(event)
+    yield sentence[0].upper() + sentence[1:] + "."
+    if event.get("replay_of"):
+        yield f"A replay of {event['replay_of']}."
+    if event.get("lane") is not None:
+        yield f"In the lane {event['lane']!r}." if event["lane"] else "In the integration's only lane."
+    if event.get("waiting_reason"):
+        yield str(event["waiting_reason"])
+
+
+def _request(event: dict[str, Any]) -> Iterator[str]:
+    request = event.get("request") or {}
+    query = "&".join(f"{name}={value}" for name, value in _pairs(request.get("query")))
+    yield ""
+    yield f"Request  {request.get('method', '')} {request.get('path', '')}{f'?{query}' if query else ''}"
+    facts = [f"{request.get('size', 0)} bytes"]
+    if request.get("content_type"):
+        facts.append(f"of {request['content_type']}")
+    if request.get("source_ip"):
+        facts.append(f"from {request['source_ip']}")
+    if request.get("key_label"):
+        facts.append(f"with the key {request['key_label']!r}")
+    yield f"  {' '.join(facts)}"
+    if request.get("size"):
+        yield f"  body    {_body_words(request)}"
+
+
+def _steps(event: dict[str, Any]) -> Iterator[str]:
+    steps = event.get("steps") or []
+    if steps:
+        yield ""
+        yield f"Steps    of workflow version {event.get('workflow_version')}"
+    for number, step in enumerate(steps, 1):
+        took = between(step.get("started_at"), step.get("finished_at"))
+        spent = "" if took is None else f" in {duration_words(took)}"
+        tries = f", {step['attempts']} attempts" if (step.get("attempts") or 0) > 1 else ""
+        kind = step.get("type") or step.get("kind")
+        yield f"  {number}. {step['id']} ({kind}) {colored(step['status'])}{spent}{tries}"
+        if step.get("input") is not None:
+            yield f"     input   {compact(step['input'])}"
+        if step.get("output") is not None:
+            yield f"     output  {compact(step['output'])}"
+        if step.get("error"):
+            yield f"     error   {_error_words(step['error'])}"
+
+
+def _end(event: dict[str, Any]) -> Iterator[str]:
+    result, error = event.get("result"), event.get("error")
+    if result:
+        yield ""
+        yield f"Result   {result.get('status')}"
+        yield f"  body    {compact(result.get('body'))}"
+    if error:
+        yield ""
+        step = f" in step {error['step']}" if error.get("step") else ""
+        yield f"Error    {_error_words(error)}{step}"
+
+
+def _reply(event: dict[str, Any]) -> Iterator[str]:
+    reply = event.get("reply") or {}
+    if not reply or reply.get("status") in (None, "none"):
+        return
+    yield ""
+    yield f"Reply    {colored(reply['status'])}"
+    for number, attempt in enumerate(reply.get("attempts") or [], 1):
+        took = between(attempt.get("started_at"), attempt.get("finished_at"))
+        spent = "" if took is None else f" in {duration_words(took)}"
+        yield f"  {number}. {attempt.get('started_at', '')}  {_attempt_words(attempt)}{spent}"
+    if reply.get("next_attempt_at"):
+        yield f"  next at {reply['next_attempt_at']}"
+
+
+def _body_words(request: dict[str, Any]) -> str:
+    match request.get("body_encoding"):
+        case "omitted":
+            return "too large to be shown; the API gives it at /events/{id}/body"
+        case "base64":
+            return f"{compact(request.get('body'))} (base64)"
+        case _:
+            return compact(request.get("body"))
+
+
+def _attempt_words(attempt: dict[str, Any]) -> str:
+    request, response = attempt.get("request") or {}, attempt.get("response") or {}
+    target = " ".join(str(request[name]) for name in ("method", "url") if request.get(name))
+    status = response.get("status") or attempt.get("status")
+    outcome = f"answered {status}" if status else str(attempt.get("error") or "no answer")
+    return f"{target} {outcome}".strip()
+
+
+def _reply_words(reply: dict[str, Any] | None) -> list[str]:
+    if not reply or reply.get("status") in (None, "none"):
+        return []
+    attempts = reply.get("attempts") or []
+    if reply["status"] == "delivered" and attempts:
+        response = attempts[-1].get("response") or {}
+        status = response.get("status") or attempts[-1].get("status")
+        return [f"replied {status} on the {_TIMES.get(len(attempts), f'{len(attempts)}th')} try"]
+    tries = f" after {len(attempts)} {'try' if len(attempts) == 1 else 'tries'}" if attempts else ""
+    return [f"reply {reply['status']}{tries}"]
+
+
+def _error_words(error: Json) -> str:
+    if not isinstance(error, dict):
+        return str(error)
+    return f"{error.get('kind', 'error')}: {error.get('message', '')}"
+
+
+def _pairs(query: Json) -> list[tuple[str, Json]]:
+    """Query parameters as pairs, whether they came as an object (of values or lists) or as a list of pairs."""
+    if isinstance(query, dict):
+        return [(name, one) for name, value in query.items() for one in (value if isinstance(value, list) else [value])]
+    return [(str(pair[0]), pair[1]) for pair in query or []]

@@ -1,0 +1,25 @@
+"""Changing the master key of the secret store while everything runs."""
+
+from __future__ import annotations
+
+from crossdock.clock import Clock
+from crossdock.manage.actor import Actor
+from crossdock.manage.secrets import seal_everything_again
+from crossdock.model.outcome import Json
+from crossdock.observe import MASTER_KEY_ROTATED, emit
+from crossdock.store import Store
+from crossdock.vault import Vault
+
+
+class MasterKey:
+    def __init__(self, store: Store, vault: Vault, now: Clock) -> None:
+        self._store = store
+        self._vault = vault
+        self._now = now
+
+    async def rotate(self, actor: Actor) -> Json:
+        """Seal every secret with a new key; how many there were, and the key's id. See `Vault.rotate`."""
+        actor.require("admin")
+        count = await self._vault.rotate(lambda: seal_everything_again(self._store, self._vault, self._now))
+        emit(MASTER_KEY_ROTATED, secrets_sealed=count, master_key_id=self._vault.current_key_id, by=actor.name)
+        return {"secrets": count, "key_id": self._vault.current_key_id}
