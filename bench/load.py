@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -77,7 +78,7 @@ def _run_wrk(calls: Calls, orders: Path) -> str:
     headers = [item for pair in calls.headers.items() for item in pair]
     lines = [calls.path, str(len(calls.headers)), *headers, *(body.decode() for body in calls.bodies)]
     orders.write_text("\n".join(lines) + "\n")
-    command = ["wrk", "-t1", f"-c{calls.connections}", f"-d{calls.seconds:g}s", "--timeout", "10s", "--latency"]
+    command = ["wrk", "-t1", f"-c{calls.connections}", f"-d{ceil(calls.seconds)}s", "--timeout", "10s", "--latency"]
     command += ["-s", str(HERE / "wrk.lua"), f"http://127.0.0.1:{calls.port}"]
     return _output_of(command, {**os.environ, "BENCH_ORDERS": str(orders)})
 

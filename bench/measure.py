@@ -20,7 +20,7 @@ from bench.scenarios import KEY, Scenario, order
 from tests.support.postgres import free_port
 from tests.support.program import Program
 
-WARM_UP_SECONDS = 1.5
+WARM_UP_SECONDS = 2.0
 DRAIN_SECONDS = 240.0
 HEADERS = {"Content-Type": "application/json", "X-API-Key": KEY}
 

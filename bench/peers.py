@@ -25,7 +25,7 @@ from tests.support.postgres import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 HOW = (
-    "python3 -m venv peers && peers/bin/pip install fastapi uvicorn uvloop httptools dbos celery redis, "
+    "python3 -m venv peers && peers/bin/pip install fastapi uvicorn uvloop httptools dbos celery redis packaging, "
     "apt-get install redis-server, then BENCH_PEERS_PYTHON=peers/bin/python scripts/bench --peers"
 )
 
@@ -38,7 +38,7 @@ class Peer:
 
 
 DBOS = Peer("FastAPI + DBOS on SQLite", "bench.peer_apps.with_dbos", "dbos")
-CELERY = Peer("FastAPI + Celery + Redis", "bench.peer_apps.with_celery", "celery, redis")
+CELERY = Peer("FastAPI + Celery + Redis", "bench.peer_apps.with_celery", "celery, redis, packaging")
 
 
 def measure_peers(load: Load, noop: Answers, console: Console) -> None:

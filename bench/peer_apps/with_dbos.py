@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from dbos import DBOS, DBOSConfig
 from fastapi import FastAPI, Request
 
 configuration: DBOSConfig = {"name": "peer", "system_database_url": os.environ["PEER_DATABASE"], "log_level": "ERROR"}
-application = FastAPI()
-DBOS(fastapi=application, config=configuration)
+DBOS(config=configuration)
+
+
+@asynccontextmanager
+async def launched(_: FastAPI) -> AsyncIterator[None]:
+    DBOS.launch()
+    yield
+    DBOS.destroy()
+
+
+application = FastAPI(lifespan=launched)
 
 
 @DBOS.step()
