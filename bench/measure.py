@@ -24,6 +24,8 @@ WARM_UP_SECONDS = 2.0
 DRAIN_SECONDS = 240.0
 HEADERS = {"Content-Type": "application/json", "X-API-Key": KEY}
 
+SETTINGS = {"queue_limit": "10000000", "allowed_targets": "127.0.0.1"}
+
 Progress = Callable[[str], None]
 
 
@@ -56,26 +58,22 @@ class Measurement:
 
 def measure_noop(load: Load) -> Answers:
     """What the web server alone can do, under the same calls."""
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "bench.noop", str(port)], stdin=subprocess.DEVNULL)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/readyz", process)
+    with _noop() as port:
         calls = _calls(port, "noop", [order(0)], load)
         make_calls(_warm_up(calls))
         return make_calls(calls)
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def measure(
     scenario: Scenario, load: Load, *, database: str | None, profiler: Profiler | None, progress: Progress
 ) -> Measurement:
     """Drive one scenario; `database` None is SQLite in the data folder."""
-    with _program(database, profiler) as program:
+    with _noop() as sink, _program(database, profiler) as program:
         idle = program.memory()[0]
         names = (f"{scenario.name}-warm-up-{program.port}", f"{scenario.name}-{program.port}")
-        warming, measured = (program.add_integration(scenario.document(name), KEY) for name in names)
+        warming, measured = (
+            program.add_integration(scenario.document(name, f"http://127.0.0.1:{sink}/"), KEY) for name in names
+        )
         url = database or f"sqlite:///{program.database_path}"
         progress("warming up")
         make_calls(_warm_up(_calls(program.port, names[0], scenario.bodies(), load)))
@@ -93,12 +91,25 @@ def measure(
 def _program(database: str | None, profiler: Profiler | None) -> Iterator[Program]:
     with tempfile.TemporaryDirectory(prefix="crossdock-bench-") as folder:
         launcher = profiler.launcher() if profiler else (sys.executable, "-m", "crossdock")
-        program = Program(Path(folder), database=database, settings={"queue_limit": "10000000"}, launcher=launcher)
+        program = Program(Path(folder), database=database, settings=SETTINGS, launcher=launcher)
         program.start()
         try:
             yield program
         finally:
             program.stop(within=120)
+
+
+@contextmanager
+def _noop() -> Iterator[int]:
+    """The handler that does nothing, on a port; it also takes the replies."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "bench.noop", str(port)], stdin=subprocess.DEVNULL)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/readyz", process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @contextmanager

@@ -15,6 +15,10 @@ POLL_SECONDS = 0.25
 _IS_FINAL = "state IN ('succeeded', 'failed', 'canceled')"
 
 _UNFINISHED = text(f"SELECT count(*) FROM run WHERE integration_id = :id AND NOT ({_IS_FINAL})")
+_UNSENT = text(
+    "SELECT count(*) FROM delivery WHERE integration_id = :id AND state IN ('queued', 'sending', 'retrying')"
+)
+_SENT = text("SELECT count(*), max(finished_at) FROM delivery WHERE integration_id = :id AND state = 'delivered'")
 _SUMS = text(
     "SELECT count(*), sum(CASE WHEN state = 'succeeded' THEN 1 ELSE 0 END), min(accepted_at), max(finished_at) "
     "FROM run WHERE integration_id = :id"
@@ -28,11 +32,12 @@ _NTH_LAG = text(
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Counts of one integration. `seconds` lie between its first acceptance and its last finished run."""
+    """Counts of one integration. `seconds` lie between its first acceptance and its last finished run or reply."""
 
     events: int
     runs: int
     succeeded: int
+    replies: int
     unfinished: int
     seconds: float
     lag_p50_ms: float
@@ -44,13 +49,15 @@ class Recorded:
 
 
 def read_record(url: str, integration_id: str, *, wait_seconds: float) -> Recorded:
-    """Wait until every run of the integration is finished, up to `wait_seconds`, then count."""
+    """Wait until every run and reply of the integration is finished, up to `wait_seconds`, then count."""
     database = open_database(url)
     deadline = time.monotonic() + wait_seconds
     try:
         while True:
             with database.reading() as connection:
-                unfinished = connection.execute(_UNFINISHED, {"id": integration_id}).scalar_one()
+                unfinished = sum(
+                    connection.execute(query, {"id": integration_id}).scalar_one() for query in (_UNFINISHED, _UNSENT)
+                )
                 if not unfinished or time.monotonic() > deadline:
                     return _count(connection, integration_id, unfinished)
             time.sleep(POLL_SECONDS)
@@ -62,10 +69,11 @@ def _count(connection: Connection, integration_id: str, unfinished: int) -> Reco
     named: dict[str, Any] = {"id": integration_id}
     runs, succeeded, first, last = connection.execute(_SUMS, named).one()
     events = connection.execute(_EVENTS, named).scalar_one()
-    seconds = (last - first) / 1e6 if last and first else 0.0
-    finished = runs - unfinished
+    replies, last_reply = connection.execute(_SENT, named).one()
+    seconds = (max(last, last_reply or 0) - first) / 1e6 if last and first else 0.0
+    finished = max(runs - unfinished, 0)
     p50, p99 = (_lag(connection, named, int(finished * share)) for share in (0.5, 0.99))
-    return Recorded(events, runs, int(succeeded or 0), unfinished, seconds, p50, p99)
+    return Recorded(events, runs, int(succeeded or 0), replies, unfinished, seconds, p50, p99)
 
 
 def _lag(connection: Connection, named: dict[str, Any], place: int) -> float:

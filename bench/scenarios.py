@@ -35,8 +35,9 @@ class Scenario:
     ordering_key: str | None = None
     ordered: bool = False
     customers: int = 1
+    replies: bool = False
 
-    def document(self, name: str) -> dict[str, Any]:
+    def document(self, name: str, reply_url: str) -> dict[str, Any]:
         """The integration as the admin API takes it."""
         trigger: dict[str, Any] = {
             "methods": ["POST"],
@@ -50,6 +51,8 @@ class Scenario:
         document: dict[str, Any] = {"name": name, "type": "webhook-trigger", "path": name, "trigger": trigger}
         if self.workflow is not None:
             document["workflow"] = self.workflow
+        if self.replies:
+            document["reply"] = {"url": reply_url, "method": "POST"}
         return document
 
     def bodies(self) -> list[bytes]:
@@ -72,6 +75,7 @@ SCENARIOS = (
     Scenario("accept", "async, API key, no steps", "async"),
     Scenario("handle", "async, API key, transform + respond", "async", WORKFLOW),
     Scenario("answer", "sync, API key, transform + respond", "sync", WORKFLOW),
+    Scenario("reply", "as handle, and the result is sent to a reply URL", "async", WORKFLOW, replies=True),
     Scenario("order-1", "as handle, ordered in one lane", "async", WORKFLOW, ordered=True),
     Scenario("order-100", "as handle, ordered in 100 lanes", "async", WORKFLOW, "{{ body.customer.id }}", True, 100),
 )
