@@ -124,7 +124,8 @@ def _parameters(rows: Rows, blobs: Sequence[int]) -> dict[str, Any]:
                 cells[position] = (start, len(blob))
                 start += len(blob)
         slim.append(cells)
-    return {_DOCUMENT: _encode(slim).decode(), _BYTES: b"".join(pieces)}
+    # never empty: SQLite takes NULL for any part of an empty blob
+    return {_DOCUMENT: _encode(slim).decode(), _BYTES: b"".join(pieces) or b"\x00"}
 
 
 def _select_rows(columns: Mapping[str, TypeEngine[Any]], dialect: str) -> Select[Any]:
