@@ -7,7 +7,7 @@ the last resort, with a 500 that names an id of the log.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, TypeAlias
@@ -18,9 +18,9 @@ from crossdock.model.errors import Forbidden, MethodNotAllowed, NotFound
 from crossdock.server.forwarding import Networks, tell_true_client
 from crossdock.server.problems import Answer, problem_response
 
-Scope: TypeAlias = dict[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
-Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PAGE_POLICY = (
@@ -136,7 +136,7 @@ def with_headers(app: AsgiApp, fields: tuple[tuple[bytes, bytes], ...]) -> AsgiA
     """`app` with header fields added to its answers, where it does not set them itself."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: dict[str, Any]) -> None:
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 present = {name.lower() for name, _ in message.get("headers", ())}
                 added = [field for field in fields if field[0] not in present]

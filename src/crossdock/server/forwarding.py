@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, TypeAlias
 
 Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
 
-def tell_true_client(scope: dict[str, Any], trusted: Networks) -> None:
+def tell_true_client(scope: MutableMapping[str, Any], trusted: Networks) -> None:
     """Put the caller's address and scheme into `scope` when the connection comes from a trusted proxy.
 
     The caller is the last address of X-Forwarded-For that is not a trusted proxy itself: what stands before it was

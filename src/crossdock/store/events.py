@@ -379,11 +379,6 @@ def read_body(connection: Connection, workspace_id: str, event_id: str) -> tuple
     return None if row is None else (row.content_type, bytes(row.body))
 
 
-def has_integration(connection: Connection, workspace_id: str, integration_id: str) -> bool:
-    own = (integration.c.id == integration_id, integration.c.workspace_id == workspace_id)
-    return connection.execute(select(integration.c.id).where(*own)).first() is not None
-
-
 # --- counts ----------------------------------------------------------------------------------------------------------
 
 

@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from fastapi import APIRouter, Depends, Response
 
-from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
-
+from crossdock.api import documents
 from crossdock.api.answering import answer
-from crossdock.api.reading import JsonBody, Who, checked
+from crossdock.api.describing import reads, takes, writes
+from crossdock.api.reading import LargeJsonBody, Who, checked, refuse_the_unexpected
 from crossdock.api.use_cases import Cases
-from crossdock.manage.apply import Apply
 
-router = APIRouter(tags=["Configuration"])
-
-
-class ApplyDocument(BaseModel):
-    """What the workspace is to be like."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    documents: list[dict[str, Any]] = Field(description="`{kind: Integration, spec: {...}}` each.")
-    values: dict[str, str] = Field({}, description="What `${NAME}` in the documents stands for.")
-    dry_run: bool = Field(False, description="Tell what would change, and change nothing.")
-    prune: bool = Field(False, description="Delete integrations that no document names.")
+routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["configuration"])
 
 
-@router.post("/apply", summary="Make everything as the documents say")
-async def apply(cases: Cases, who: Who, document: JsonBody) -> Response:
-    """Answers what was done to each integration: create, change, none or prune, with the fields that differ."""
-    wanted = checked(ApplyDocument, document, "the configuration")
-    use_case = Apply(cases.integrations)
-    plan = await use_case.plan(who, wanted.documents, wanted.values, prune=wanted.prune)
-    return answer(plan.document() if wanted.dry_run else await use_case.carry_out(who, plan))
+@routes.post("/apply", **writes(documents.Plan), openapi_extra=takes(documents.Configuration))
+async def apply_configuration(cases: Cases, who: Who, document: LargeJsonBody) -> Response:
+    """Make the workspace be as the documents say, or only tell what would change. The body may have 16 MiB."""
+    wanted = checked(documents.Configuration, document, "the configuration")
+    plan = await cases.apply.plan(who, wanted.documents, wanted.values, prune=wanted.prune)
+    return answer(plan.document() if wanted.dry_run else await cases.apply.carry_out(who, plan))
 
 
-@router.get("/export", summary="Everything as documents")
-async def export(cases: Cases, who: Who) -> Response:
-    """The same documents that `/apply` takes, secrets as `${NAME}`; applying them changes nothing."""
-    return answer({"documents": await Apply(cases.integrations).export(who)})
+@routes.get("/export", **reads(documents.Exported))
+async def export_configuration(cases: Cases, who: Who) -> Response:
+    """Everything that is set up, as documents; secrets as `${NAME}`. Applying them changes nothing."""
+    return answer({"documents": await cases.apply.export(who)})
 
 
-@router.post("/rotate-key", summary="Seal all secrets with a new master key")
-async def rotate_key(cases: Cases, who: Who) -> Response:
-    """Answers how many secrets were sealed, and the id of the key that they are sealed with now."""
+@routes.post("/rotate-key", **writes(documents.RotatedKey))
+async def rotate_master_key(cases: Cases, who: Who) -> Response:
+    """Seal all secrets with a new master key: how many there were, and the key's id."""
     return answer(await cases.master_key.rotate(who))

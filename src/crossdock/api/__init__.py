@@ -1,0 +1,29 @@
+"""The admin API: `/api/v1`, its OpenAPI document and its pages.
+
+A route reads the request, calls one use case of `manage`, and answers; rights, checks and words are there, not here.
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from crossdock.api.answering import add_problems
+from crossdock.api.docs import add_docs
+from crossdock.api.routes import configuration, events, installation, integrations, lanes
+from crossdock.api.use_cases import UseCases
+
+ROUTES = (integrations.routes, lanes.routes, events.routes, configuration.routes, installation.routes)
+
+
+def create_api(use_cases: UseCases) -> FastAPI:
+    """The ASGI application that answers everything under `/api`."""
+    api = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    api.state.use_cases = use_cases
+    add_problems(api)
+    add_docs(api)
+    for router in ROUTES:
+        api.router.routes.extend(router.routes)
+    return api
+
+
+__all__ = ["ROUTES", "UseCases", "create_api"]

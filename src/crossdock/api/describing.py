@@ -1,0 +1,94 @@
+"""What OpenAPI tells about a route beyond its signature: problems, bodies that `manage` checks, and the whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from crossdock import __version__
+from crossdock.api import documents
+from crossdock.manage.documents import IntegrationPart
+from crossdock.manage.keys import KeyChange, NewKey
+
+_MODELS: tuple[type[BaseModel], ...] = (
+    IntegrationPart,
+    NewKey,
+    KeyChange,
+    documents.NewToken,
+    documents.Configuration,
+    documents.Note,
+    documents.Replay,
+    documents.Problem,
+)
+_REFERENCE = "#/components/schemas/{model}"
+_READING = (400, 401, 403, 404, 422, 500, 503)
+_WRITING = (*_READING, 409, 413, 415)
+_ANY_OBJECT = {"type": "object", "additionalProperties": True}
+
+DESCRIPTION = """\
+Lists come in pages: `{"items": [...], "next": cursor}`, with `limit` and `cursor`. Times are RFC 3339 in UTC, durations
+ISO 8601. Every error is a problem document (RFC 9457). A PATCH merges (RFC 7396); with `revision` in it, it is refused
+with 409 when somebody else changed the integration in between.
+"""
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def reads(model: Any, words: str = "As asked.") -> dict[str, Any]:
+    """What a GET route answers."""
+    return {"responses": {200: {"description": words, "model": model}, **_problems(_READING)}, "response_model": None}
+
+
+def writes(model: Any, status: int = 200, words: str = "Done.") -> dict[str, Any]:
+    """What a changing route answers; without a model nothing."""
+    told: dict[str, Any] = {"description": words}
+    if model is not None:
+        told["model"] = model
+    if status == 201:
+        address = {"description": "The address of what was made.", "schema": {"type": "string"}, "required": True}
+        told["headers"] = {"Location": address}
+    return {"responses": {status: told, **_problems(_WRITING)}, "response_model": None, "status_code": status}
+
+
+def takes(model: type[BaseModel] | None, *, required: bool = True) -> dict[str, Any]:
+    """The JSON body of a route that reads it by itself; without a model any object."""
+    schema = _ANY_OBJECT if model is None else {"$ref": _REFERENCE.format(model=model.__name__)}
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
+
+
+def _problems(statuses: tuple[int, ...]) -> Responses:
+    schema = {"$ref": _REFERENCE.format(model="Problem")}
+    content = {"application/problem+json": {"schema": schema}}
+    return {status: {"description": _WORDS[status], "content": content} for status in statuses}
+
+
+_WORDS = {
+    400: "The request can't be read.",
+    401: "No API token, or one that is not good.",
+    403: "The token's role does not allow it.",
+    404: "There is no such thing in this workspace.",
+    409: "It collides with another change, or the state does not allow it.",
+    413: "The body is over 1 MiB.",
+    415: "The body is not application/json.",
+    422: "Fields or parameters are not acceptable; `errors` names them.",
+    500: "A fault of Crossdock; the log tells more.",
+    503: "The database can't be reached; try again.",
+}
+
+
+def describe(api: FastAPI) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of the API."""
+    document = get_openapi(
+        title="Crossdock", version=__version__, description=DESCRIPTION, routes=api.routes, openapi_version="3.1.0"
+    )
+    _, definitions = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_REFERENCE)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name, schema in definitions.get("$defs", {}).items():
+        schemas.setdefault(name, schema)
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    return document

@@ -1,0 +1,47 @@
+"""What the API works with: the use cases of `manage`, handed in when the program is put together."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from crossdock.manage.apply import Apply
+from crossdock.manage.deliveries import Deliveries
+from crossdock.manage.events import Events
+from crossdock.manage.integrations import Integrations
+from crossdock.manage.keys import Keys
+from crossdock.manage.lanes import Lanes
+from crossdock.manage.master_key import MasterKey
+from crossdock.manage.stats import Stats
+from crossdock.manage.tokens import Tokens
+from crossdock.manage.workflows import Workflows
+from crossdock.model.outcome import Json
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    integrations: Integrations
+    keys: Keys
+    workflows: Workflows
+    tokens: Tokens
+    events: Events
+    lanes: Lanes
+    deliveries: Deliveries
+    master_key: MasterKey
+    stats: Stats
+    apply: Apply
+    settings: Callable[[], list[Json]]
+    """Every setting: {name, value, default, help, secret}; secrets only say whether they are set."""
+    nodes: Callable[[], Awaitable[list[Json]]]
+    """The processes that work on this database."""
+
+
+async def _use_cases(request: Request) -> UseCases:
+    cases: UseCases = request.app.state.use_cases
+    return cases
+
+
+Cases = Annotated[UseCases, Depends(_use_cases)]

@@ -1,0 +1,41 @@
+"""Deliveries: looking at one with all its tries, and sending it once more."""
+
+from __future__ import annotations
+
+from crossdock.clock import Clock, new_id
+from crossdock.manage.actor import Actor
+from crossdock.manage.event_documents import delivery_document
+from crossdock.manage.ports import Stages
+from crossdock.model.errors import Conflict, NotFound
+from crossdock.model.outcome import Json
+from crossdock.store import Store
+from crossdock.store.deliveries import resend
+from crossdock.store.events import DeliveryRow, show_delivery
+
+
+class Deliveries:
+    def __init__(self, store: Store, clock: Clock, stages: Stages) -> None:
+        self._store = store
+        self._clock = clock
+        self._stages = stages
+
+    async def show(self, actor: Actor, delivery_id: str) -> Json:
+        """A delivery with all its tries; NotFound when the workspace has no such one."""
+        actor.require("viewer")
+        return delivery_document(await self._find(actor, delivery_id))
+
+    async def resend(self, actor: Actor, delivery_id: str) -> Json:
+        """Send the same message again as a new delivery, without a time limit; Conflict while the old one is due."""
+        actor.require("operator")
+        old = await self._find(actor, delivery_id)
+        new = new_id("dlv")
+        if not await self._store.write(resend, delivery_id, new, self._clock()):
+            raise Conflict(f"the delivery is {old.state.value}: it is sent by itself, there is no need to resend it")
+        self._stages.delivery_added()
+        return await self.show(actor, new)
+
+    async def _find(self, actor: Actor, delivery_id: str) -> DeliveryRow:
+        found = await self._store.read(show_delivery, actor.workspace_id, delivery_id)
+        if found is None:
+            raise NotFound(f"there is no delivery {delivery_id[:64]} here")
+        return found

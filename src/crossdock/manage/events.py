@@ -1,0 +1,241 @@
+"""Events: looking for them, looking at one, replaying, retrying and stopping it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, replace
+from typing import Any
+
+from crossdock.catalog import Catalog, LiveIntegration
+from crossdock.clock import Clock, new_id
+from crossdock.expressions.names import event_names
+from crossdock.manage.actor import Actor
+from crossdock.manage.event_documents import line_document, story_document
+from crossdock.manage.paging import Page, check_limit, read_text_cursor, write_cursor
+from crossdock.manage.ports import Stages
+from crossdock.model.errors import Conflict, FieldError, Invalid, NotFound
+from crossdock.model.event import Event, Request
+from crossdock.model.expression import ExpressionError
+from crossdock.model.outcome import Json
+from crossdock.model.states import FINAL_RUN_STATES, RunState
+from crossdock.model.time import Instant, parse_instant
+from crossdock.store import Store
+from crossdock.store.accept import Accept, Accepted
+from crossdock.store.claims import cancel_waiting, request_cancel
+from crossdock.store.events import EventFilter, EventStory, list_events, read_body, reply_states, show_event
+from crossdock.store.lanes import release_run
+from crossdock.store.versions import version
+
+SEARCH_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """What a list of events is asked for, as people write it. `status` may name several, divided by commas.
+
+    `q` is looked for in ids, paths and bodies (exact bytes, bodies up to 1 MiB). `key` is an API key's id or label.
+    Times are RFC 3339; `received_before` itself is not included.
+    """
+
+    integration: str | None = None
+    status: str | None = None
+    q: str | None = None
+    key: str | None = None
+    received_after: str | None = None
+    received_before: str | None = None
+    has_failed_reply: bool | None = None
+
+
+class Events:
+    def __init__(self, store: Store, catalog: Catalog, clock: Clock, stages: Stages) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._clock = clock
+        self._stages = stages
+
+    async def page(
+        self, actor: Actor, query: EventQuery, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page:
+        """The newest events that match. A page of a list with filters may be short, even empty, and not be the last."""
+        actor.require("viewer")
+        found = await self._store.read(
+            list_events,
+            actor.workspace_id,
+            read_filter(query),
+            limit=check_limit(limit),
+            after=read_text_cursor(cursor),
+        )
+        replies = await self._store.read(reply_states, [line.id for line in found.lines])
+        items = [line_document(line, replies.get(line.id)) for line in found.lines]
+        return Page(items, None if found.after is None else write_cursor(found.after))
+
+    async def show(self, actor: Actor, event_id: str) -> Json:
+        """An event with its run, steps, result and reply; NotFound when the workspace has no such one."""
+        actor.require("viewer")
+        return story_document(await self._story(actor, event_id))
+
+    async def body(self, actor: Actor, event_id: str) -> tuple[str, bytes]:
+        """The content type and the bytes that were sent."""
+        actor.require("viewer")
+        found = await self._store.read(read_body, actor.workspace_id, event_id)
+        if found is None:
+            raise _unknown(event_id)
+        return found
+
+    async def cancel(self, actor: Actor, event_id: str) -> Json:
+        """Stop an event's run: at once when it waits, at its next step when a node works on it. Conflict at its end."""
+        actor.require("operator")
+        run = (await self._story(actor, event_id)).line.run
+        if run.state in FINAL_RUN_STATES:
+            raise Conflict(f"the event has {run.state.value} already; there is nothing to cancel")
+        landed = await self._store.write(cancel_waiting, event_id, self._clock())
+        if not landed and not await self._store.write(request_cancel, event_id):
+            raise Conflict("the event came to its end in this moment; there is nothing to cancel")
+        self._stages.run_changed(run.lane_id)
+        return await self.show(actor, event_id)
+
+    async def retry(self, actor: Actor, event_id: str) -> Json:
+        """Start a run that waits for its next attempt or for an operator now, with all its attempts."""
+        actor.require("operator")
+        run = (await self._story(actor, event_id)).line.run
+        if not await self._store.write(release_run, event_id, self._clock()):
+            raise Conflict(
+                f"the event is {run.state.value}; only one that waits or is retrying can be started now. "
+                "To handle a finished one once more, replay it"
+            )
+        self._stages.run_changed(run.lane_id)
+        return await self.show(actor, event_id)
+
+    async def replay(self, actor: Actor, event_id: str, document: Json) -> Json:
+        """Record the same call once more as a new event, with the published workflow or the version asked for.
+
+        `document` may hold `workflow_version` and `request` with `body` (text, or JSON), `query` and `headers` that
+        replace those of the original.
+        """
+        actor.require("operator")
+        story = await self._story(actor, event_id)
+        live = self._catalog.snapshot.by_id.get(story.event.integration_id)
+        if live is None:
+            raise Conflict("the event's integration can't be used at the moment; see its health")
+        number = await self._workflow_number(live, document.get("workflow_version"))
+        event = Event(
+            id=new_id("evt"),
+            integration_id=story.event.integration_id,
+            received_at=self._clock(),
+            request=changed_request(story.event.request, document.get("request") or {}),
+            replay_of=event_id,
+        )
+        await self._record(live, event, number)
+        return {"id": event.id, "replay_of": event_id}
+
+    async def _record(self, live: LiveIntegration, event: Event, number: int) -> None:
+        lane = ordering_key(live, event)
+        runs = self._stages.runs
+        lease = runs.offer(live) if runs is not None else None
+        try:
+            accepted = await self._store.submit(Accept(event, number, lease=lease, lane_key=lane))
+        except Exception as error:
+            if runs is not None and lease is not None:
+                runs.withdraw(live, error)
+            raise
+        if runs is not None and isinstance(accepted, Accepted):
+            runs.hand_over(accepted)
+
+    async def _workflow_number(self, live: LiveIntegration, wanted: int | None) -> int:
+        if wanted is None:
+            return live.integration.workflow_number
+        if await self._store.read(version, live.integration.id, wanted) is None:
+            raise Invalid(
+                "the workflow has no such version",
+                (FieldError("workflow_version", f"there is no version {wanted} of this workflow"),),
+            )
+        return wanted
+
+    async def _story(self, actor: Actor, event_id: str) -> EventStory:
+        story = await self._store.read(show_event, actor.workspace_id, event_id)
+        if story is None:
+            raise _unknown(event_id)
+        return story
+
+
+def _unknown(event_id: str) -> NotFound:
+    return NotFound(f"there is no event {event_id[:64]} here; events are removed when their retention is over")
+
+
+def read_filter(query: EventQuery) -> EventFilter:
+    """The filter that a query means; Invalid names every field that is wrong."""
+    errors: list[FieldError] = []
+    wanted = EventFilter(
+        integration_id=query.integration,
+        states=_read_states(query.status, errors),
+        search=query.q or "",
+        key=query.key,
+        received_after=_read_time("received_after", query.received_after, errors),
+        received_before=_read_time("received_before", query.received_before, errors),
+        has_failed_reply=query.has_failed_reply,
+    )
+    if len(wanted.search) > SEARCH_CHARACTERS:
+        errors.append(FieldError("q", f"must be {SEARCH_CHARACTERS} characters at most"))
+    if errors:
+        raise Invalid(f"the filter is not acceptable: {errors[0].field} {errors[0].message}", tuple(errors))
+    return wanted
+
+
+def _read_states(text: str | None, errors: list[FieldError]) -> tuple[RunState, ...]:
+    if text is None:
+        return ()
+    words = [word.strip() for word in text.split(",")]
+    if not set(words) <= set(RunState):
+        errors.append(FieldError("status", f"must be one or several of {', '.join(RunState)}"))
+        return ()
+    return tuple(RunState(word) for word in words)
+
+
+def _read_time(field: str, text: str | None, errors: list[FieldError]) -> Instant | None:
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ValueError as error:
+        errors.append(FieldError(field, str(error)))
+        return None
+
+
+def changed_request(request: Request, changes: dict[str, Any]) -> Request:
+    """`request` with `body`, `query` and `headers` replaced where `changes` has them."""
+    if changes.get("query") is not None:
+        request = replace(request, query=tuple(changes["query"].items()))
+    if changes.get("headers") is not None:
+        headers = {name.lower(): value for name, value in changes["headers"].items()}
+        content_type = headers.get("content-type", request.content_type)
+        request = replace(request, headers=tuple(headers.items()), content_type=content_type)
+    if changes.get("body") is not None:
+        request = replace(request, body=_read_bytes(changes["body"], changes.get("body_encoding") or "utf-8"))
+    return request
+
+
+def _read_bytes(text: str, encoding: str) -> bytes:
+    try:
+        return text.encode() if encoding == "utf-8" else base64.b64decode(text, validate=True)
+    except (UnicodeEncodeError, binascii.Error, ValueError) as error:
+        raise Invalid("the body can't be read", (FieldError("request.body", f"is not {encoding}: {error}"),)) from None
+
+
+def ordering_key(live: LiveIntegration, event: Event) -> str | None:
+    """The lane that an event belongs to; None when its integration keeps no order. Invalid without a usable value."""
+    if not live.integration.trigger.ordered:
+        return None
+    if live.ordering_key is None:
+        return ""
+    try:
+        value = live.ordering_key.evaluate(event_names(event, live.integration.name))
+    except ExpressionError as error:
+        raise _no_key(str(error)) from None
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
+        raise _no_key("has to give a text or a number")
+    return str(value)
+
+
+def _no_key(why: str) -> Invalid:
+    return Invalid("the request has no usable ordering key", (FieldError("ordering_key", why),))

@@ -1,0 +1,46 @@
+"""What a change made here wakes elsewhere in the process. The stages fit these without knowing them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from crossdock.catalog import LiveIntegration
+from crossdock.store.accept import Accepted, Duplicate, Lease
+
+
+class Runs(Protocol):
+    """The stage that works on runs."""
+
+    def offer(self, live: LiveIntegration) -> Lease | None: ...
+    def hand_over(self, accepted: Accepted) -> None: ...
+    def withdraw(self, live: LiveIntegration, answer: Duplicate | Exception) -> None: ...
+    def lane_changed(self, lane_id: str) -> None: ...
+    def wake(self) -> None: ...
+
+
+class Deliveries(Protocol):
+    """The stage that sends deliveries."""
+
+    def wake(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The stages of this process; None for one that only other nodes have: they find the rows by looking."""
+
+    runs: Runs | None = None
+    deliveries: Deliveries | None = None
+
+    def run_changed(self, lane_id: str | None) -> None:
+        """A run became due, or left its lane."""
+        if self.runs is None:
+            return
+        if lane_id is not None:
+            self.runs.lane_changed(lane_id)
+        else:
+            self.runs.wake()
+
+    def delivery_added(self) -> None:
+        if self.deliveries is not None:
+            self.deliveries.wake()
