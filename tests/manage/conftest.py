@@ -1,4 +1,4 @@
-"""Managing a workspace: alice is an admin, bob an operator, charlie a viewer; dora is the admin of another workspace."""
+"""Managing a workspace: alice is an admin, bob an operator, charlie a viewer; dora is an admin somewhere else."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def desk(store: Store, clock: HeldClock) -> Desk:
         integrations=integrations,
         keys=Keys(KeyPorts(store, catalog, clock)),
         workflows=Workflows(ports, integrations),
-        tokens=Tokens(store, clock, AdminToken(ADMIN_TOKEN, home, "default")),
+        tokens=Tokens(store, clock, [AdminToken("admin token", ADMIN_TOKEN, home, "default")]),
         apply=Apply(integrations),
         alice=Actor("alice", home, "default", "admin"),
         bob=Actor("bob", home, "default", "operator"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -178,7 +179,9 @@ def test_a_wrong_value_is_refused_at_its_field(change: Json, field: str) -> None
     assert field in wrong(error) or (not field and not wrong(error))
 
 
-@pytest.mark.parametrize("path", ["", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b", "a%2fb", "ä", "a b", "a?b", "x" * 201])
+@pytest.mark.parametrize(
+    "path", ["", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b", "a%2fb", "ä", "a b", "a?b", "x" * 201]
+)
 def test_a_path_that_is_no_plain_path_is_refused(path: str) -> None:
     assert "path" in refused(trigger(path=path))
 
@@ -241,9 +244,6 @@ def test_what_is_not_json_is_refused(value: Json) -> None:
     ),
     st.sampled_from(["name", "trigger", "reply", "retry", "health", "retention", "path", "workflow", "status", "x"]),
 )
-def test_any_value_at_any_field_is_taken_or_refused_with_its_field(value: Json, field: str) -> None:
-    try:
-        read_document({**trigger(), field: value}, RULES)
-    except Invalid as error:
-        assert all(one.message for one in error.errors)
-        assert str(error)
+def test_any_value_at_any_field_is_taken_or_refused(value: Json, field: str) -> None:
+    with contextlib.suppress(Invalid):  # and nothing else
+        assert read_document({**trigger(), field: value}, RULES).type == "webhook-trigger"

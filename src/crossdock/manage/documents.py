@@ -202,7 +202,9 @@ def default_document(type: str) -> Json:  # noqa: A002 - the document's own word
     """What a document of this type has where it says nothing."""
     preset = EXTERNAL_SYSTEMS[type].preset
     part = IntegrationPart.model_validate(lay_over(preset, {"name": "-", "type": type}))
-    return part.model_dump(exclude={"name", "type", "platform_token", "path"})
+    document = part.model_dump(exclude={"name", "type", "path", "platform_token"})
+    del document["trigger"]["authentication"]["password"]
+    return document
 
 
 def check_size(document: Json) -> None:
