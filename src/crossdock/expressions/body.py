@@ -161,7 +161,7 @@ class _Parts:
         self._value += data[start:end]
 
     def on_header_end(self) -> None:
-        self.parts[-1].headers[self._name.decode("latin-1").lower()] = self._value.decode(errors="replace")
+        self.parts[-1].headers[self._name.decode("latin-1").lower()] = self._value.decode("latin-1")
         self._name.clear()
         self._value.clear()
 
@@ -170,8 +170,7 @@ class _Parts:
 
 
 def _read_multipart(content_type: str, body: bytes) -> Json:
-    _, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary")
+    boundary = _parameters(content_type).get(b"boundary")
     if not boundary:
         raise _Unreadable("its content type names no boundary")
     found = _Parts()
@@ -197,7 +196,7 @@ def _read_multipart(content_type: str, body: bytes) -> Json:
 
 def _text_or_bytes(body: bytes, content_type: str) -> Json:
     """The text in the declared character set, or in UTF-8; the bytes in Base64 where it is neither."""
-    charset = parse_options_header(content_type)[1].get(b"charset", b"utf-8").decode("latin-1")
+    charset = _parameters(content_type).get(b"charset", b"utf-8").decode("latin-1")
     try:
         if charset.lower().replace("-", "_") not in _UNWANTED_CODECS:
             return body.removeprefix(_BYTE_ORDER_MARK).decode(charset)
@@ -206,6 +205,11 @@ def _text_or_bytes(body: bytes, content_type: str) -> Json:
     except ValueError:
         return _as_base64(body)
     return _text_or_bytes(body, "")
+
+
+def _parameters(content_type: str) -> dict[bytes, bytes]:
+    """The parameters of a content type. Its characters are bytes (RFC 9110, 5.5); others are replaced."""
+    return parse_options_header(content_type.encode("latin-1", "replace").decode("latin-1"))[1]
 
 
 def _as_base64(body: bytes) -> dict[str, Json]:

@@ -180,6 +180,8 @@ def _check(code: Code) -> None:
     tokens = code.tokens
     if not tokens:
         raise ExpressionError("an expression is empty: write something between {{ and }}")
+    if code.opening == "{%":
+        _check_tag(tokens)
     for index, token in enumerate(tokens):
         before = tokens[index - 1].text if index else ""
         if token.text == "(" and token.kind == "mark" and index:
@@ -188,6 +190,14 @@ def _check(code: Code) -> None:
             _require_known("filter", token.text, FILTERS)
         if token.kind == "name" and _names_test(tokens, index):
             _require_known("test", token.text, TESTS)
+
+
+def _check_tag(tokens: Sequence[Token]) -> None:
+    tag = tokens[0].text
+    if tag not in TAGS:
+        raise ExpressionError(f"{{% {tag} %}} is not part of the language; blocks are: {', '.join(TAGS)}")
+    if tag == "for" and any(token.kind == "name" and token.text == "recursive" for token in tokens):
+        raise ExpressionError("{% for ... recursive %} is not part of the language")
 
 
 def _check_call(code: Code, index: int) -> None:
@@ -221,16 +231,12 @@ def _require_known(what: str, name: str, known: Collection[str]) -> None:
 
 
 def _check_blocks(text: Text) -> None:
-    """Blocks are `if` and `for` only, and nested within a bound."""
+    """Blocks are nested within a bound."""
     depth = 0
     for code in text.codes:
         if code.opening != "{%":
             continue
         tag = code.tokens[0].text
-        if tag not in TAGS:
-            raise ExpressionError(f"{{% {tag} %}} is not part of the language; blocks are: {', '.join(TAGS)}")
-        if tag == "for" and any(token.kind == "name" and token.text == "recursive" for token in code.tokens):
-            raise ExpressionError("{% for ... recursive %} is not part of the language")
         depth += (tag in ("if", "for")) - tag.startswith("end")
         if depth > MAX_NESTING:
             raise ExpressionError(f"blocks may be nested {MAX_NESTING} deep at most")
