@@ -30,6 +30,7 @@ NAME = "Demo orders"
 PATH = "demo/orders"
 HOST = "127.0.0.1"
 KEPT_REPLIES = 100
+_SAY_ALOUD = partial(print, flush=True)
 
 ORDER = (
     '{"number": "A-1001", "customer": {"name": "Ada"}, "lines": '
@@ -41,7 +42,7 @@ ORDER = (
 class Demo:
     """The example of one process. `start` before `set_up`: the reply URL is known only then."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None] = partial(print, flush=True)) -> None:
+    def __init__(self, settings: Settings, say: Callable[[str], None] = _SAY_ALOUD) -> None:
         """`say` is told a line for every reply that arrives."""
         self._settings = settings
         self._sink = Sink(say)
