@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+from collections.abc import Set
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from crossdock.clock import new_id
 from crossdock.model.delivery import DeliveryKind, HandledEvent, LeasedDelivery, SendReport
 from crossdock.model.event import Event, Request
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.run import JournalEntry
-from crossdock.model.states import RunMove
+from crossdock.model.states import DeliveryState, RunMove
 from crossdock.model.time import Instant
 from crossdock.store import Store, schema
 from crossdock.store.accept import Accept, Lease
@@ -87,9 +89,38 @@ class Ledger:
         assert row is not None
         return row
 
+    async def until(
+        self, delivery_id: str, states: Set[DeliveryState], *, tries: int = 0, within: float = 20.0
+    ) -> DeliveryRow:
+        """The delivery, once it is in one of the states after so many tries; TimeoutError after `within` seconds."""
+        async with asyncio.timeout(within):
+            while True:
+                shown = await self.shown(delivery_id)
+                if shown.state in states and len(shown.tries) >= tries:
+                    return shown
+
+    async def until_state(self, delivery_id: str, states: Set[DeliveryState], *, within: float = 20.0) -> DeliveryState:
+        """The same for a delivery whose integration is gone, so that nobody sees more of it."""
+        async with asyncio.timeout(within):
+            while (state := await self.store.read(_state, delivery_id)) not in states:
+                pass
+        return state
+
+    async def remove_integration(self, integration_id: str) -> None:
+        await self.store.write(_delete_integration, integration_id)
+
 
 def a_report(now: Instant, status: int | None = 200, error: str | None = None) -> SendReport:
     return SendReport(now, now + 1_000, (("x-site", "12"),), status, (("server", "sink"),), b"{}", error)
+
+
+def _state(connection: Connection, delivery_id: str) -> DeliveryState:
+    query = select(schema.delivery.c.state).where(schema.delivery.c.id == delivery_id)
+    return DeliveryState(connection.execute(query).scalar_one())
+
+
+def _delete_integration(connection: Connection, integration_id: str) -> None:
+    connection.execute(delete(schema.integration).where(schema.integration.c.id == integration_id))
 
 
 def _insert_integration(connection: Connection, integration_id: str) -> None:

@@ -72,7 +72,7 @@ class DeliverStage:
         self._limits = limits
         self._senders = Senders(TOTAL_SENDERS, SENDERS_PER_INTEGRATION)
         self._backlog: OrderedDict[str, None] = OrderedDict()
-        self._sending: dict[str, asyncio.Task[None]] = {}
+        self._sending: set[asyncio.Task[object]] = set()
         self._tasks: set[asyncio.Future[object]] = set()
         self._look_now = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
@@ -120,8 +120,16 @@ class DeliverStage:
             settle = await self._try_to_send(delivery)
         finally:
             self._release(delivery.integration_id)
-        landed = await until_recorded(lambda: self._store.submit(settle), self._fraction)
-        self._landed(delivery, settle, has_landed=landed)
+        self._landed(delivery, settle, has_landed=await self._record(delivery, settle))
+
+    async def _record(self, delivery: LeasedDelivery, settle: AttemptSettle) -> bool:
+        try:
+            return await until_recorded(lambda: self._store.submit(settle), self._fraction)
+        except Exception as error:  # what the target said can't be kept; that it was sent must be
+            emit(DELIVERY_CRASHED, error=error, delivery_id=delivery.id, event_id=delivery.handled.event.id)
+            report = SendReport(settle.now, settle.now, (), error="what was sent and answered could not be recorded")
+            bare = replace(settle, report=report, error=None)
+            return await until_recorded(lambda: self._store.submit(bare), self._fraction)
 
     async def _try_to_send(self, delivery: LeasedDelivery) -> AttemptSettle:
         """One try. Whatever happens in it, there is a change to record."""
@@ -132,7 +140,7 @@ class DeliverStage:
             return _settle(delivery, DeliveryMove.EXPIRE, now, error=TOO_LATE)
         task = asyncio.current_task()
         assert task is not None
-        self._sending[delivery.id] = task
+        self._sending.add(task)
         try:
             return await self._send(delivery)
         except asyncio.CancelledError:  # only `stop` cancels, and it wants this one handed back
@@ -142,7 +150,7 @@ class DeliverStage:
             failed = f"{type(error).__name__} inside Crossdock; see the log"
             return self._judge(delivery, SendReport(now, self._clock(), (), error=failed))
         finally:
-            del self._sending[delivery.id]
+            self._sending.discard(task)
 
     async def _send(self, delivery: LeasedDelivery) -> AttemptSettle:
         live = self._catalog.snapshot.by_id.get(delivery.integration_id)
@@ -289,7 +297,7 @@ class DeliverStage:
             self._looking.cancel()
             await asyncio.wait([self._looking])
         await self._settle_down(grace_seconds)
-        for task in list(self._sending.values()):
+        for task in list(self._sending):
             task.cancel()
         await self._settle_down(CUT_SECONDS)
         for left in list(self._tasks):  # the database is away: whoever sees this node dead takes them back
