@@ -1,0 +1,101 @@
+"""The reference pages, made from the code: `python -m tests.docs.reference` writes them, the tests compare.
+
+A page has words of its own above the line that says that the rest is generated; those are kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from crossdock import observe
+from crossdock.cli.program import app
+from crossdock.settings import ENV_PREFIX, SECRETS, Settings
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
+MARK = "<!-- generated: python -m tests.docs.reference -->"
+
+
+def settings_rows() -> Iterator[str]:
+    """A table row for each setting."""
+    yield "| setting | environment | default | what it is |"
+    yield "|---|---|---|---|"
+    for entry in Settings.model_construct().describe():
+        name, default = entry["name"], entry["default"]
+        variable = f"`{ENV_PREFIX}{name.upper()}`" + (" or `..._FILE`" if name in SECRETS else "")
+        shown = (
+            f"`{str(default).lower() if isinstance(default, bool) else default}`" if default not in (None, "") else ""
+        )
+        yield f"| `{name}` | {variable} | {shown} | {entry['help']} |"
+
+
+def metrics_rows() -> Iterator[str]:
+    yield "| metric | kind | labels | what it counts |"
+    yield "|---|---|---|---|"
+    for spec in observe.METRICS:
+        name = f"{spec.name}_total" if spec.kind == "counter" else spec.name
+        yield f"| `{name}` | {spec.kind} | {', '.join(f'`{label}`' for label in spec.labels)} | {spec.help} |"
+
+
+def log_rows() -> Iterator[str]:
+    yield "| event | level | when |"
+    yield "|---|---|---|"
+    for event in observe.LOG_EVENTS:
+        yield f"| `{event.name}` | {logging.getLevelName(event.level).lower()} | {event.help} |"
+
+
+def command_rows() -> Iterator[str]:
+    """Each command's help, as the program prints it at 100 columns."""
+    root = typer.main.get_command(app)
+    for path, command in _commands(root, "crossdock"):
+        context = command.context_class(
+            command, info_name=path, terminal_width=100, max_content_width=100, help_option_names=["-h", "--help"]
+        )
+        yield f"## {path}"
+        yield ""
+        yield "```text"
+        yield from (line.rstrip() for line in command.get_help(context).splitlines())
+        yield "```"
+        yield ""
+
+
+def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    children = getattr(command, "commands", None)
+    yield path, command
+    for name, child in (children or {}).items():
+        yield from _commands(child, f"{path} {name}")
+
+
+PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "settings.md": settings_rows,
+    "metrics.md": metrics_rows,
+    "logs.md": log_rows,
+    "cli.md": command_rows,
+}
+
+
+def generated(page: str) -> str:
+    """What the page says after its mark."""
+    return "\n".join(PAGES[page]()).rstrip() + "\n"
+
+
+def written(page: str) -> tuple[str, str]:
+    """The page's own words, and what stands there as generated."""
+    own, _, rest = (FOLDER / page).read_text(encoding="utf-8").partition(MARK)
+    return own, rest.lstrip("\n")
+
+
+def main() -> None:
+    for page in PAGES:
+        own, _ = written(page)
+        (FOLDER / page).write_text(f"{own}{MARK}\n\n{generated(page)}", encoding="utf-8")
+        sys.stdout.write(f"{FOLDER / page}\n")
+
+
+if __name__ == "__main__":
+    main()
