@@ -12,8 +12,7 @@ BROWSER = "browser"
 
 
 def add_link(connection: Connection, digest: bytes, workspace_id: str, now: Instant, expires_at: Instant) -> None:
-    """Keep a new sign-in link; those that were never used and are over are forgotten."""
-    _forget_expired(connection, now)
+    """Keep a new sign-in link."""
     _add(connection, LINK, digest, workspace_id, now, expires_at)
 
 
@@ -27,10 +26,10 @@ def trade_link(connection: Connection, link: bytes, browser: bytes, now: Instant
     row = connection.execute(_live(LINK, link, now)).first()
     if row is None:
         return False
+    _forget_expired(connection, now)
     used = delete(session).where(session.c.hash == link, session.c.kind == LINK)
     if connection.execute(used).rowcount != 1:
         return False  # another node was faster
-    _forget_expired(connection, now)
     _add(connection, BROWSER, browser, row.workspace_id, now, expires_at)
     return True
 
@@ -41,13 +40,19 @@ def signed_in(connection: Connection, digest: bytes, now: Instant) -> tuple[str,
     return None if row is None else (row.workspace_id, row.slug)
 
 
+def add_session(connection: Connection, digest: bytes, workspace_id: str, now: Instant, expires_at: Instant) -> None:
+    """Keep a session for somebody who was recognised in another way."""
+    _forget_expired(connection, now)
+    _add(connection, BROWSER, digest, workspace_id, now, expires_at)
+
+
 def end_session(connection: Connection, digest: bytes) -> None:
     connection.execute(delete(session).where(session.c.hash == digest, session.c.kind == BROWSER))
 
 
-def has_been_used(connection: Connection) -> bool:
-    """Whether anybody has signed in or holds a link: the first start prints one only where nobody does."""
-    return connection.execute(select(session.c.hash).limit(1)).first() is not None
+def anybody_signed_in(connection: Connection) -> bool:
+    """Whether there ever was a session: before that, each start offers a link."""
+    return connection.execute(select(session.c.hash).where(session.c.kind == BROWSER).limit(1)).first() is not None
 
 
 def _live(kind: str, digest: bytes, now: Instant) -> Select[tuple[str, str]]:

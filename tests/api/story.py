@@ -1,0 +1,85 @@
+"""Events that happen to an integration, written as the stages write them."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from crossdock.model.event import Event, Request
+from crossdock.model.outcome import Failure, Result
+from crossdock.model.run import JournalEntry, StepRecord, StepStatus
+from crossdock.model.states import RunMove
+from crossdock.model.time import Instant
+from crossdock.store import Store
+from crossdock.store.accept import Accept, Lease
+from crossdock.store.settle import NewReply, Settle
+from tests.support.held import HeldClock
+
+FAILURE = Failure("refused", "the warehouse said no", "call")
+
+
+class Story:
+    """Tells a store what happened. Ids begin with the time, as real ones do."""
+
+    def __init__(self, store: Store, clock: HeldClock) -> None:
+        self._store = store
+        self._clock = clock
+        self._numbers = count(1)
+
+    async def receive(self, integration_id: str, body: bytes = b'{"a": 1}', *, lane: str | None = None, **more) -> str:
+        """A call that was recorded and waits; its event id."""
+        now: Instant = self._clock()
+        event = Event(
+            id=f"evt_{now // 1_000:012x}{next(self._numbers):020x}",
+            integration_id=integration_id,
+            received_at=now,
+            request=Request(
+                method="POST",
+                path=more.get("path", "/hooks/default/orders"),
+                query=(("a", "1"), ("a", "2")),
+                headers=(("host", "x"), ("x-site", "12")),
+                content_type=more.get("content_type", "application/json"),
+                body=body,
+                key_id=more.get("key_id"),
+                source_ip="203.0.113.9",
+            ),
+        )
+        await self._store.submit(Accept(event, 0, lane_key=lane))
+        return event.id
+
+    async def succeed(self, integration_id: str, body: bytes = b'{"a": 1}', *, reply: str | None = None) -> str:
+        """A call that was handled: a step, a result, and a reply that waits when it has an id."""
+        event_id = await self._receive_leased(integration_id, body)
+        self._clock.advance(0.25)
+        now = self._clock()
+        step = StepRecord("map", "transform", StepStatus.SUCCEEDED, now, now, 1, {"a": 1}, {"b": 10**30})
+        result = Result(201, (("content-type", "application/json"),), b'{"b": 2}')
+        await self._settle(
+            event_id,
+            integration_id,
+            RunMove.SUCCEED,
+            entry=JournalEntry(1, (step,), result),
+            reply=NewReply(reply, now, None, None) if reply else None,
+        )
+        return event_id
+
+    async def fail(self, integration_id: str, move: RunMove = RunMove.FAIL) -> str:
+        """A call whose attempt failed, for good or (RETRY) not yet."""
+        event_id = await self._receive_leased(integration_id, b"{}")
+        self._clock.advance(1.0)
+        due = self._clock() + 5_000_000 if move is RunMove.RETRY else None
+        await self._settle(event_id, integration_id, move, failure=FAILURE, due_at=due)
+        return event_id
+
+    async def _receive_leased(self, integration_id: str, body: bytes) -> str:
+        now = self._clock()
+        event_id = f"evt_{now // 1_000:012x}{next(self._numbers):020x}"
+        request = Request("POST", "/hooks/default/orders", (), (), "application/json", body)
+        event = Event(event_id, integration_id, now, request)
+        await self._store.submit(Accept(event, 0, lease=Lease("node_1", f"token-{event_id}")))
+        return event_id
+
+    async def _settle(self, event_id: str, integration_id: str, move: RunMove, **more) -> None:
+        landed = await self._store.submit(
+            Settle(event_id, integration_id, f"token-{event_id}", move, self._clock(), **more)
+        )
+        assert landed
