@@ -103,3 +103,6 @@ _IPV6 = _ranges("""
 _GLOBAL_UNICAST = ip_network("2000::/3")
 
 _TRANSLATED = (ip_network("::ffff:0:0/96"), ip_network("::ffff:0:0:0/96"), ip_network("64:ff9b::/96"))
+
+REFUSED = _IPV4 + _IPV6
+"""Every range that is refused by name."""
