@@ -14,27 +14,16 @@ from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
 from crossdock.manage.tokens import AdminToken, Tokens
 from crossdock.manage.workflows import Workflows
-from crossdock.model.errors import FieldError, Invalid
+from crossdock.model.errors import Invalid
 from crossdock.model.outcome import Json
 from crossdock.outbound.guard import Guard
+from crossdock.run.compile import compile_workflow
 from crossdock.store import Store
 from crossdock.store.configuration import ensure_workspace
 from crossdock.vault import Vault
 from tests.support.held import HeldClock
 
 ADMIN_TOKEN = "token-of-the-settings"
-
-
-def compile_workflow(document: Json, number: int = 0) -> object:
-    """Stands for the compiler of the run stage: every step needs an id."""
-    errors = [
-        FieldError(f"workflow.steps[{position}].id", "is required")
-        for position, step in enumerate(document.get("steps", []))
-        if "id" not in step
-    ]
-    if errors:
-        raise Invalid("the workflow is not acceptable", tuple(errors))
-    return document
 
 
 RULES = Rules(compile_workflow, Guard().check_url)
@@ -83,6 +72,11 @@ async def desk(store: Store, clock: HeldClock) -> Desk:
 def trigger(name: str = "Orders", **more: Json) -> Json:
     """The document of a webhook trigger."""
     return {"name": name, "type": "webhook-trigger", "status": "enabled", **more}
+
+
+def steps(*ids: str) -> Json:
+    """A workflow with a step for each id."""
+    return {"steps": [{"id": one, "transform": {"made_by": one}} for one in ids]}
 
 
 def wrong(error: pytest.ExceptionInfo[Invalid]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import pytest
 from crossdock.manage.apply import placeholder_names
 from crossdock.model.errors import Conflict, Forbidden, Invalid, NotFound
 from crossdock.model.outcome import Json
-from tests.manage.conftest import Desk, trigger, wrong
+from tests.manage.conftest import Desk, steps, trigger, wrong
 
 pytestmark = pytest.mark.anyio
 
@@ -76,7 +76,7 @@ async def test_a_change_tells_what_differs_but_no_secret(desk: Desk) -> None:
 
 
 async def test_what_a_document_leaves_out_returns_to_its_default(desk: Desk) -> None:
-    await apply(desk, document(retention="P1D", workflow={"steps": [{"id": "a"}]}))
+    await apply(desk, document(retention="P1D", workflow=steps("a")))
 
     assert await apply(desk, document()) == ["change"]
 

@@ -168,7 +168,7 @@ def test_an_unknown_type_is_refused_with_the_list(kind: Json) -> None:
             {"trigger": {"query_parameters": [{"name": "a", "required": True, "default": "1"}]}},
             "trigger.query_parameters[0].default",
         ),
-        ({"workflow": {"steps": [{"kind": "transform"}]}}, "workflow.steps[0].id"),
+        ({"workflow": {"steps": [{"transform": {}}]}}, "workflow.steps[0].id"),
         ({"workflow": []}, "workflow"),
     ],
 )

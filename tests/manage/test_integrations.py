@@ -6,7 +6,7 @@ import pytest
 
 from crossdock.model.errors import Conflict, Forbidden, Invalid, NotFound
 from crossdock.model.outcome import Json
-from tests.manage.conftest import Desk, trigger, wrong
+from tests.manage.conftest import Desk, steps, trigger, wrong
 
 pytestmark = pytest.mark.anyio
 
@@ -82,7 +82,7 @@ async def test_a_schema_in_a_patch_is_replaced_whole(desk: Desk) -> None:
 
 
 async def test_what_a_get_gave_can_be_sent_back_and_changes_nothing(desk: Desk) -> None:
-    created = await desk.integrations.create(desk.alice, trigger(reply=REPLY, workflow={"steps": [{"id": "a"}]}))
+    created = await desk.integrations.create(desk.alice, trigger(reply=REPLY, workflow=steps("a")))
 
     changed = await desk.integrations.change(desk.alice, created["id"], created)
 
@@ -212,11 +212,11 @@ async def test_what_is_risky_is_warned_about(desk: Desk, document: Json, word: s
 
 
 async def test_a_workflow_in_the_document_becomes_a_version_when_it_differs(desk: Desk) -> None:
-    created = await desk.integrations.create(desk.alice, trigger(workflow={"steps": [{"id": "a"}]}))
-    same = await desk.integrations.change(desk.alice, created["id"], {"workflow": {"steps": [{"id": "a"}]}})
-    other = await desk.integrations.change(desk.alice, created["id"], {"workflow": {"steps": [{"id": "b"}]}})
+    created = await desk.integrations.create(desk.alice, trigger(workflow=steps("a")))
+    same = await desk.integrations.change(desk.alice, created["id"], {"workflow": steps("a")})
+    other = await desk.integrations.change(desk.alice, created["id"], {"workflow": steps("b")})
     none = await desk.integrations.change(desk.alice, created["id"], {"workflow": None})
-    again = await desk.integrations.change(desk.alice, created["id"], {"workflow": {"steps": [{"id": "a"}]}})
+    again = await desk.integrations.change(desk.alice, created["id"], {"workflow": steps("a")})
 
     assert [one["workflow_version"] for one in (created, same, other, none, again)] == [1, 1, 2, 0, 3]
     assert desk.catalog.snapshot.by_id[created["id"]].integration.workflow_number == 3

@@ -7,7 +7,7 @@ so their plain SHA-256 is stored, and compared in constant time.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crossdock.clock import Clock, new_id
@@ -20,17 +20,18 @@ from crossdock.model.errors import FieldError, NotFound, StoreUnavailable
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant, format_instant, parse_instant
 from crossdock.store import Store
+from crossdock.store.configuration import configuration_number
 from crossdock.store.tokens import TokenRow, add_token, all_tokens, delete_token, record_token_use, tokens_page
 
 TOKEN_PREFIX = "xdt_"
 NAME_LENGTH = 80
-ADMIN_TOKEN_NAME = "admin token"
 
 
 @dataclass(frozen=True, slots=True)
 class AdminToken:
-    """The token of the settings: an admin of one workspace, not stored anywhere."""
+    """A token that is not stored: an admin of one workspace. `name` says where it comes from."""
 
+    name: str
     text: str
     workspace_id: str
     workspace: str
@@ -39,23 +40,37 @@ class AdminToken:
 class Tokens:
     """The use cases around tokens, and their recognition."""
 
-    def __init__(self, store: Store, now: Clock, admin: AdminToken | None = None) -> None:
+    def __init__(self, store: Store, now: Clock, admins: Sequence[AdminToken] = ()) -> None:
         self._store = store
         self._now = now
         self._tokens: Mapping[bytes, TokenRow] = {}
         self._used: dict[str, Instant] = {}
-        self._admin_hash = hash_credential(admin.text) if admin is not None else None
-        self._admin = Actor(ADMIN_TOKEN_NAME, admin.workspace_id, admin.workspace, "admin") if admin else None
+        self._number = -1
+        self._admins = {
+            hash_credential(admin.text): Actor(admin.name, admin.workspace_id, admin.workspace, "admin")
+            for admin in admins
+        }
 
     async def reload(self) -> None:
-        """Read all tokens again; to be called at start and when the configuration was changed by another node."""
+        """Read all tokens again; to be called at start."""
+        # the number first: what changes after it was read brings another reload
+        number = await self._store.read(configuration_number)
         self._tokens = {row.hash: row for row in await self._store.read(all_tokens)}
+        self._number = number
+
+    async def reload_if_changed(self) -> bool:
+        """Read all tokens again when the configuration was changed since the last time, by whatever node."""
+        if await self._store.read(configuration_number) == self._number:
+            return False
+        await self.reload()
+        return True
 
     def authenticate(self, text: str) -> Actor | None:
         """Who this token stands for; None for an unknown or expired one."""
         digest = hash_credential(text.encode(errors="replace").decode())
-        if self._admin_hash is not None and hmac.compare_digest(self._admin_hash, digest):
-            return self._admin
+        for known, actor in self._admins.items():
+            if hmac.compare_digest(known, digest):
+                return actor
         row = self._tokens.get(digest)
         if row is None or not hmac.compare_digest(row.hash, digest) or row.role not in ROLES:
             return None
