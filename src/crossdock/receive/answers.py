@@ -31,6 +31,11 @@ class Answers:
             if not waiting:
                 del self._waiting[event_id]
 
+    @property
+    def awaited(self) -> list[str]:
+        """The ids of the events that somebody waits for."""
+        return list(self._waiting)
+
     def announce(self, outcome: Outcome) -> None:
         """Tell everybody who waits for the event; the first outcome counts."""
         for future in self._waiting.get(outcome.event_id, ()):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable
+from typing import Protocol
 
 from crossdock.catalog import Catalog, LiveIntegration
 from crossdock.clock import Clock, new_id
@@ -36,14 +36,11 @@ from crossdock.receive.checks import check_body, find_keys
 from crossdock.receive.rate import RateLimiter
 from crossdock.receive.reading import Disconnected, header, read_body, read_headers, read_query
 from crossdock.receive.status import status_answer
+from crossdock.server.app import Receive, Scope, Send
 from crossdock.server.problems import Answer, problem_response
 from crossdock.store import Store
 from crossdock.store.accept import Accept, AcceptAnswer, Accepted, DedupeKey, Duplicate, Lease
 from crossdock.store.status import EventStatus, read_status
-
-Scope: TypeAlias = Mapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
-Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 
 HOOKS = "/hooks/"
 STATUS = "/status/"
@@ -259,6 +256,14 @@ class ReceiveApp:
         status = await self._store.read(read_status, event_id)
         received_at = status.received_at if status is not None else self._clock()
         return accepted_answer(live, event_id, received_at, duplicate=True)
+
+    async def look_for_answers(self) -> None:
+        """Find the outcomes of runs that other nodes worked on while the caller waits here."""
+        for event_id in self._answers.awaited:
+            status = await self._store.read(read_status, event_id)
+            outcome = _known_outcome(status) if status is not None else None
+            if outcome is not None:
+                self._answers.announce(outcome)
 
     # --- the status URL --------------------------------------------------------------------------------------------
 

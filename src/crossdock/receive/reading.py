@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 from crossdock.model.errors import FieldError, Invalid, Malformed, TooLarge, UnsupportedMedia
 from crossdock.model.trigger import QueryParameter, Trigger
 from crossdock.receive.authenticate import CREDENTIAL_HEADERS
+from crossdock.server.app import Receive
 
 MAX_QUERY_FIELDS = 1_000
 REDACTED = "[redacted]"
@@ -56,7 +56,7 @@ def read_query(raw: bytes, declared: Sequence[QueryParameter]) -> tuple[tuple[st
 
 
 async def read_body(
-    receive: Callable[[], Awaitable[dict[str, Any]]], headers: Sequence[tuple[bytes, bytes]], trigger: Trigger
+    receive: Receive, headers: Sequence[tuple[bytes, bytes]], trigger: Trigger
 ) -> bytes:
     """The whole body. TooLarge as soon as the limit is passed, declared or real; compressed bodies are refused."""
     limit = trigger.max_body_bytes
@@ -76,7 +76,7 @@ async def read_body(
     return await _read_rest(receive, bytearray(body), limit)
 
 
-async def _read_rest(receive: Callable[[], Awaitable[dict[str, Any]]], parts: bytearray, limit: int) -> bytes:
+async def _read_rest(receive: Receive, parts: bytearray, limit: int) -> bytes:
     more = True
     while more:
         if len(parts) > limit:

@@ -37,9 +37,7 @@ def register_node(connection: Connection, row: NodeRow) -> None:
     """Make a node known, alive as of now."""
     at = database_now(connection, row.started_at)
     connection.execute(
-        insert(node).values(
-            id=row.id, host=row.host, pid=row.pid, version=row.version, started_at=at, heartbeat_at=at
-        )
+        insert(node).values(id=row.id, host=row.host, pid=row.pid, version=row.version, started_at=at, heartbeat_at=at)
     )
 
 

@@ -40,7 +40,7 @@ class HotChange(Protocol):
 
 
 class CommitObserver(Protocol):
-    def __call__(self, changes: int, seconds: float) -> None: ...
+    def __call__(self, changes: int, seconds: float, /) -> None: ...
 
 
 @dataclass(slots=True)

@@ -40,9 +40,7 @@ def forget_dedupe_keys(connection: Connection, now: Instant, limit: int) -> int:
     query = select(dedupe.c.integration_id, dedupe.c.key).where(dedupe.c.expires_at <= now).limit(limit)
     rows = connection.execute(query).all()
     for row in rows:
-        connection.execute(
-            delete(dedupe).where(dedupe.c.integration_id == row.integration_id, dedupe.c.key == row.key)
-        )
+        connection.execute(delete(dedupe).where(dedupe.c.integration_id == row.integration_id, dedupe.c.key == row.key))
     return len(rows)
 
 

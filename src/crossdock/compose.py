@@ -1,0 +1,338 @@
+"""The only place where concrete parts meet: Settings become a running Node.
+
+Start: lock and migrate the database, take over what a dead process left, read the configuration, begin to work, then
+listen. Stop is the same in reverse: stop listening, finish the calls in flight, finish or hand back running work,
+record what waits, leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+
+import uvloop
+
+from crossdock import __version__, observe
+from crossdock.api import UseCases, create_api
+from crossdock.catalog import Catalog
+from crossdock.clock import new_id, system_fraction, system_now
+from crossdock.deliver.stage import DeliverStage
+from crossdock.demo import Demo
+from crossdock.manage.actor import Actor
+from crossdock.manage.apply import Apply
+from crossdock.manage.deliveries import Deliveries
+from crossdock.manage.documents import Rules
+from crossdock.manage.events import Events
+from crossdock.manage.integrations import IntegrationPorts, Integrations
+from crossdock.manage.keys import KeyPorts, Keys
+from crossdock.manage.lanes import Lanes
+from crossdock.manage.master_key import MasterKey
+from crossdock.manage.ports import Stages
+from crossdock.manage.stats import Stats
+from crossdock.manage.tokens import AdminToken, Tokens
+from crossdock.manage.workflows import Workflows
+from crossdock.model.errors import CrossdockError, Misconfigured, StoreUnavailable
+from crossdock.model.outcome import Json
+from crossdock.model.time import format_instant
+from crossdock.observe import Observe
+from crossdock.outbound.client import HttpSender
+from crossdock.outbound.guard import Guard
+from crossdock.receive.answers import Answers
+from crossdock.receive.app import ReceiveApp
+from crossdock.run.compile import compile_workflow
+from crossdock.run.functions import Functions
+from crossdock.run.settling import Settling
+from crossdock.run.stage import RunStage
+from crossdock.server.app import Application, Parts, Readiness
+from crossdock.server.protocol import Limits
+from crossdock.server.serve import Address, WebServer
+from crossdock.server.tls import load_tls
+from crossdock.settings import ALL_ROLES, Settings
+from crossdock.store import Store
+from crossdock.store.configuration import ensure_workspace
+from crossdock.store.database import open_database
+from crossdock.store.nodes import list_nodes
+from crossdock.ui import Pages, first_sign_in_path
+from crossdock.vault import LOCAL_TOKEN_FILE, load_vault, local_secret
+from crossdock.watch.liveness import Liveness
+from crossdock.watch.turns import Turn, Watch
+from crossdock.watch.upkeep import Upkeep
+
+DEFAULT_WORKSPACE = "default"
+SWITCH_INTERVAL_SECONDS = 0.001
+"""How long a thread may keep the interpreter when another wants it: the recorder must not wait long for the loop."""
+
+
+def serve(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; the process's exit code. A second signal ends the process at once."""
+    for name in ("admin_token", "master_key", "metrics_token"):
+        observe.conceal(settings.secret(name))
+    observe.configure_logging(settings.log_level, settings.log_format)
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    try:
+        return uvloop.run(_serve(settings))
+    except Misconfigured as error:
+        print(f"crossdock: {error}", file=sys.stderr)
+        return 1
+
+
+async def _serve(settings: Settings) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop)
+    node = Node(_settled(settings))
+    await node.start()
+    try:
+        await stop.wait()
+        observe.emit(observe.SERVER_STOPPING, grace_seconds=settings.stop_grace)
+    finally:
+        await node.stop(settings.stop_grace)
+    observe.emit(observe.SERVER_STOPPED)
+    return 0
+
+
+def _settled(settings: Settings) -> Settings:
+    """The settings with the data folder made and, where any port was asked for, a free one chosen."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    if settings.database_url.startswith("sqlite") and settings.roles != ALL_ROLES:
+        raise Misconfigured("roles are split between processes on PostgreSQL only; SQLite has one process for all")
+    if settings.port != 0:
+        return settings
+    with socket.socket() as probe:
+        probe.bind((settings.host, 0))
+        return settings.model_copy(update={"port": probe.getsockname()[1]})
+
+
+def _on_signal(stop: asyncio.Event) -> None:
+    if stop.is_set():  # everything acknowledged is durable: the next start takes over what is left
+        observe.emit(observe.SERVER_STOP_FORCED)
+        os._exit(1)
+    stop.set()
+
+
+class Node:
+    """One running process: all parts, wired. `start` and `stop` are called once each."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.id = new_id("node")
+        self.metrics = Observe()
+        self.store = Store(open_database(settings.database_url), self.metrics.commit)
+        self.vault = load_vault(settings.data, settings.secret("master_key"))
+        self.catalog = Catalog(self.store, self.vault)
+        self.functions = Functions(settings.workflows, settings.threads)
+        self.demo = Demo(settings) if settings.demo else None
+        targets = settings.allowed_targets
+        opened = self.demo.allowed_networks if self.demo else ()
+        self.guard = Guard((*targets.networks, *opened), targets.hosts)
+        self.sender = HttpSender(self.guard, system_now)
+        self.answers = Answers()
+        self._looking: asyncio.Task[None] | None = None
+        self._wire_stages()
+
+    def _wire_stages(self) -> None:
+        store, catalog, announce = self.store, self.catalog, self.answers.announce
+        clock, fraction, node_id = system_now, system_fraction, self.id
+        self.deliver = DeliverStage(
+            store, catalog, self.sender, self.metrics, clock=clock, fraction=fraction, node_id=node_id
+        )
+        settling = Settling(
+            catalog, self.deliver, announce, self.metrics, clock=clock, fraction=fraction, node_id=node_id
+        )
+        self.run = RunStage(
+            store,
+            catalog,
+            self.functions,
+            settling,
+            announce,
+            self.metrics,
+            clock=clock,
+            fraction=fraction,
+            node_id=node_id,
+        )
+        self.upkeep = Upkeep(
+            self.store,
+            self.catalog,
+            self.metrics,
+            lambda: self.receive.tally.take(),
+            clock=system_now,
+            queue_limit=self.settings.queue_limit,
+        )
+        self.receive = ReceiveApp(
+            self.store,
+            self.catalog,
+            self.run,
+            self.answers,
+            self.metrics,
+            clock=system_now,
+            is_full=self.upkeep.is_full,
+        )
+        self.liveness = Liveness(
+            self.store,
+            self.metrics,
+            self.run.fail_lost,
+            clock=system_now,
+            node_id=self.id,
+            ttl_seconds=self.settings.lease_ttl,
+        )
+
+    # --- start -----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> Address:
+        """Start everything and listen; Misconfigured when it can't be."""
+        settings = self.settings
+        tls = None
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            tls = load_tls(settings.tls_cert, settings.tls_key, system_now())
+        self.store.start()
+        await self.liveness.register()
+        self.workspace_id = await self.store.write(ensure_workspace, new_id("wsp"), DEFAULT_WORKSPACE, system_now())
+        await self.catalog.reload()
+        self._manage()
+        await self.tokens.reload()
+        await self._start_work()
+        if self.demo is not None:
+            await self.demo.start()
+            actor = Actor("demo", self.workspace_id, DEFAULT_WORKSPACE, "admin")
+            await self.demo.set_up(self.cases.integrations, self.cases.keys, actor)
+        self.server = WebServer(self._application(), limits=self._limits(), refused=self.metrics.connection_refused)
+        address = await self.server.start(settings.host, settings.port, tls)
+        observe.emit(observe.SERVER_STARTED, address=address.url, node=self.id, database=self.store.dialect)
+        await self._greet(settings.url_at(address.port))
+        return address
+
+    def _manage(self) -> None:
+        """The use cases: one set for the API and for the pages."""
+        store, catalog, settings = self.store, self.catalog, self.settings
+        local = local_secret(settings.data / LOCAL_TOKEN_FILE)
+        admins = [AdminToken("local", local, self.workspace_id, DEFAULT_WORKSPACE)]
+        configured = settings.secret("admin_token")
+        if configured is not None:
+            admins.append(AdminToken("admin token", configured, self.workspace_id, DEFAULT_WORKSPACE))
+        self.tokens = Tokens(store, system_now, admins)
+        rules = Rules(compile_workflow, self.guard.check_url)
+        ports = IntegrationPorts(store, self.vault, catalog, rules, system_now, settings.url_at(settings.port))
+        stages = Stages(self.run, self.deliver)
+        integrations = Integrations(ports)
+        self.cases = UseCases(
+            integrations=integrations,
+            keys=Keys(KeyPorts(store, catalog, system_now)),
+            workflows=Workflows(ports, integrations),
+            tokens=self.tokens,
+            events=Events(store, catalog, system_now, stages),
+            lanes=Lanes(store, system_now, stages),
+            deliveries=Deliveries(store, system_now, stages),
+            master_key=MasterKey(store, self.vault, system_now),
+            stats=Stats(store, system_now),
+            apply=Apply(integrations),
+            settings=settings.describe,
+            nodes=self._nodes,
+        )
+
+    async def _start_work(self) -> None:
+        """Begin with what this process's roles ask for. A stage that is stopped before it begins offers nothing."""
+        roles = self.settings.roles
+        if "run" in roles:
+            self._looking = asyncio.create_task(self.run.look_forever())
+        else:
+            await self.run.stop(0)
+        if "deliver" in roles:
+            await self.deliver.start()
+        else:
+            await self.deliver.stop(0)
+        self.watch = Watch(self._turns())
+        self.watch.start()
+
+    def _turns(self) -> list[Turn]:
+        turns = [
+            Turn("heartbeat", self.settings.heartbeat, self.liveness.beat),
+            Turn("rescue", self.settings.lease_ttl / 2, self.liveness.rescue),
+            Turn("counts", 2.0, self.upkeep.write_counts),
+            Turn("token use", 10.0, self.tokens.record_uses),
+            Turn("measure", 2.0, self.upkeep.measure),
+            Turn("configuration", 2.0, self._refresh_configuration),
+            Turn("functions", 1.0, self._refresh_functions),
+            Turn("retention", 60.0, self.upkeep.forget),
+        ]
+        if self.store.dialect == "postgresql":
+            turns.append(Turn("answers", 0.25, self.receive.look_for_answers))
+        return turns
+
+    async def _refresh_configuration(self) -> None:
+        await self.catalog.reload_if_changed()
+        await self.tokens.reload_if_changed()
+
+    async def _refresh_functions(self) -> None:
+        for problem in await asyncio.to_thread(self.functions.refresh):
+            observe.emit(observe.FUNCTIONS_BROKEN, problem=problem)
+
+    def _application(self) -> Application:
+        has_web = "web" in self.settings.roles
+        return Application(
+            Parts(
+                ready=self._readiness,
+                metrics=self.metrics.text,
+                receive=self.receive if "receive" in self.settings.roles else None,
+                api=create_api(self.cases) if has_web else None,
+                pages=Pages(self.store, self.cases, system_now) if has_web else None,
+                metrics_token=self.settings.secret("metrics_token"),
+                trusted_proxies=self.settings.trusted_proxies,
+            )
+        )
+
+    def _limits(self) -> Limits:
+        return Limits(head_seconds=self.settings.head_timeout, body_seconds=self.settings.body_timeout)
+
+    async def _readiness(self) -> Readiness:
+        checks = {"database": "ok", "lease": "ok" if self.liveness.may_act() else "no heartbeat"}
+        try:
+            await self.store.read(list_nodes)
+        except CrossdockError as error:
+            checks["database"] = str(error)
+        return Readiness(all(value == "ok" for value in checks.values()), checks)
+
+    async def _nodes(self) -> list[Json]:
+        return [
+            {
+                "id": row.id,
+                "host": row.host,
+                "pid": row.pid,
+                "version": row.version,
+                "started_at": format_instant(row.started_at),
+                "heartbeat_at": format_instant(row.heartbeat_at),
+                "is_this": row.id == self.id,
+            }
+            for row in await self.store.read(list_nodes)
+        ]
+
+    async def _greet(self, url: str) -> None:
+        """Say where to go: the address always, the sign-in link until somebody has used it."""
+        print(f"Crossdock {__version__} listens at {url}", flush=True)
+        path = await first_sign_in_path(self.store, self.workspace_id, system_now())
+        if path is not None:
+            print(f"Sign in: {url}{path}", flush=True)
+        if self.demo is not None:
+            print(f"Try it:\n{self.demo.curl(url)}\nReplies arrive at {self.demo.sink_url}", flush=True)
+
+    # --- stop ------------------------------------------------------------------------------------------------------
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Stop in order; running work gets up to `grace_seconds`, then it is handed back."""
+        await self.server.stop(grace_seconds)
+        await self.run.stop(grace_seconds)
+        if self._looking is not None:
+            self._looking.cancel()
+        await self.deliver.stop(grace_seconds)
+        await self.watch.stop()
+        with contextlib.suppress(StoreUnavailable):  # what is left is taken over at the next start
+            await self.upkeep.write_counts()
+            await self.liveness.leave()
+        if self.demo is not None:
+            await self.demo.stop()
+        await self.sender.close()
+        self.functions.close()
+        await self.store.stop()
