@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from crossdock.expressions import compile_condition, compile_value
 from crossdock.model.expression import ExpressionError
 
-NAMES = {
+NAMES: dict[str, Any] = {
     "body": {
         "id": 7,
         "huge": 10**40,

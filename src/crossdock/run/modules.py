@@ -37,13 +37,17 @@ class _FolderFinder(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         place = self._folder.joinpath(*fullname.split("."))
-        for file, inside in ((place.with_suffix(".py"), None), (place / "__init__.py", [str(place)])):
-            if file.is_file():
-                loader = _FolderLoader(fullname, str(file))
-                return importlib.util.spec_from_file_location(
-                    fullname, file, loader=loader, submodule_search_locations=inside
-                )
-        return None
+        if place.with_suffix(".py").is_file():
+            return self._spec(fullname, place.with_suffix(".py"), is_package=False)
+        if (place / "__init__.py").is_file():
+            return self._spec(fullname, place / "__init__.py", is_package=True)
+        return ModuleSpec(fullname, None, is_package=True) if place.is_dir() else None
+
+    def _spec(self, name: str, file: Path, *, is_package: bool) -> ModuleSpec | None:
+        # A package gets no search path of its own: Python's finders would come first in it, with their cache.
+        inside: list[str] | None = [] if is_package else None
+        loader = _FolderLoader(name, str(file))
+        return importlib.util.spec_from_file_location(name, file, loader=loader, submodule_search_locations=inside)
 
 
 class FolderModules:

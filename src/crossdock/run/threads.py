@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class TooManyHang(Exception):
-    """As many calls hang as there may be threads."""
+    """So many calls hang that no more are made."""
 
 
 class TimedOut(Exception):
@@ -55,11 +55,14 @@ class _Worker:
             del job, call, future, value, error
 
 
+HANGING_PER_THREAD = 2
+
+
 class Threads:
-    """Up to `count` threads at work, and up to as many given up."""
+    """Up to `count` threads at work, and up to twice as many given up."""
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self._most_hanging = count * HANGING_PER_THREAD
         self._free = asyncio.Semaphore(count)
         self._idle: list[_Worker] = []
         self.hanging = 0
@@ -68,7 +71,7 @@ class Threads:
     async def run(self, call: Callable[[], T], timeout: float) -> T:
         """What the call returns or raises, within `timeout` seconds of its start; TimedOut, TooManyHang."""
         async with self._free:
-            if self.hanging >= self._count:
+            if self.hanging >= self._most_hanging:
                 raise TooManyHang(f"{self.hanging} calls of Python functions hang; restart the server to end them")
             worker = self._idle.pop() if self._idle else _Worker(self)
             future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -134,6 +137,11 @@ async def _contained(make: Callable[[], Any]) -> Any:
         return await make()
     except (SystemExit, KeyboardInterrupt) as error:  # a task would hand these on to the event loop, which ends
         raise _catchable(error) from None
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise _catchable(error) from None  # the function's own idea, not ours
 
 
 def _forget(task: asyncio.Task[Any]) -> None:

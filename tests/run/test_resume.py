@@ -1,0 +1,94 @@
+"""Property: wherever a run is interrupted, going on from what is durable comes to the same end, and no side effect
+that is durable happens again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from crossdock.model.advance import Ended, RunEnd
+from crossdock.model.run import StepStatus
+from crossdock.run.functions import Functions
+from crossdock.run.walk import LeaseLost
+from tests.run.walking import World, write
+
+SOURCE = """
+calls = []
+def note(step):
+    calls.append(step)
+    return step
+"""
+steps_strategy = st.lists(
+    st.sampled_from(["transform", "python", "respond", "skipped", "failing"]), min_size=1, max_size=8
+)
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
+    folder: Path = tmp_path_factory.mktemp("workflows")
+    write(folder, "noting.py", SOURCE)
+    made = Functions(folder, 2)
+    yield made
+    made.close()
+
+
+def step_of(index: int, kind: str) -> dict[str, Any]:
+    step: dict[str, Any] = {"id": f"s{index}"}
+    before = f"{{{{ steps.s{index - 1} }}}}" if index else "{{ body }}"
+    match kind:
+        case "transform":
+            return step | {"transform": {"before": before}}
+        case "python":
+            return step | {"python": {"function": "noting:note", "arguments": {"step": f"s{index}"}}}
+        case "respond":
+            return step | {"respond": {"json": [index, before]}}
+        case "skipped":
+            return step | {"transform": 1, "when": "body > 1"}
+        case _:
+            return step | {"fail": {"message": f"s{index} fails"}, "on_error": "continue"}
+
+
+async def finish(world: World, steps: list[Any]) -> RunEnd:
+    """Start the run until it comes to an end."""
+    for attempt in range(1, 20):
+        try:
+            return await world.run(steps, 1, attempts=attempt)
+        except LeaseLost:
+            world.lose_after = None
+    raise AssertionError("the run comes to no end")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(kinds=steps_strategy, lost_after=st.integers(0, 8))
+def test_an_interrupted_run_comes_to_the_same_end(functions: Functions, kinds: list[str], lost_after: int):
+    steps = [step_of(index, kind) for index, kind in enumerate(kinds)]
+    calls: list[str] = functions.find("noting:note").callable.__globals__["calls"]
+    whole, interrupted = World(functions), World(functions, lose_after=lost_after)
+
+    expected = anyio.run(finish, whole, steps)
+    calls.clear()
+    found = anyio.run(finish, interrupted, steps)
+
+    assert isinstance(expected, Ended)
+    assert isinstance(found, Ended)
+    assert found.result == expected.result
+    assert outputs(interrupted) == outputs(whole)
+    durable = [record.id for entry in interrupted.journal for record in entry.steps if record.kind == "python"]
+    assert all(count == 1 for count in Counter(durable).values())
+    assert sum(Counter(calls).values()) <= len(durable) + 1  # the one whose end could not be made durable
+
+
+def outputs(world: World) -> dict[str, Any]:
+    return {
+        record.id: (record.status, record.output)
+        for entry in world.journal
+        for record in entry.steps
+        if record.status is not StepStatus.FAILED
+    }
