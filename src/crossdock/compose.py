@@ -161,6 +161,7 @@ class Node:
             lambda: self.receive.tally.take(),
             clock=system_now,
             queue_limit=self.settings.queue_limit,
+            retention_seconds=self.settings.retention,
         )
         self.receive = ReceiveApp(
             self.store,
@@ -192,6 +193,7 @@ class Node:
         await self.liveness.register()
         self.workspace_id = await self.store.write(ensure_workspace, new_id("wsp"), DEFAULT_WORKSPACE, system_now())
         await self.catalog.reload()
+        await self.liveness.rescue()  # recovery; after the configuration, which says what becomes of lost runs
         self._manage()
         await self.tokens.reload()
         await self._start_work()
@@ -256,6 +258,7 @@ class Node:
             Turn("measure", 2.0, self.upkeep.measure),
             Turn("configuration", 2.0, self._refresh_configuration),
             Turn("functions", 1.0, self._refresh_functions),
+            Turn("orphans", 5.0, self.upkeep.cancel_orphans),
             Turn("retention", 60.0, self.upkeep.forget),
         ]
         if self.store.dialect == "postgresql":

@@ -222,7 +222,7 @@ class ReceiveApp:
             dedupe=DedupeKey(dedupe, deduplicate.within) if dedupe is not None and deduplicate is not None else None,
             finished=finished,
         )
-        return self._store.submit(change, recorded)
+        return self._store.submit(change, recorded, weight=len(event.request.body))
 
     async def _answer_sync(self, live: LiveIntegration, event: Event) -> Answer:
         timeout = sync_timeout(live.integration.trigger)

@@ -61,9 +61,11 @@ class Store:
         """`change(connection, ...)` in a transaction of its own, committed when this returns."""
         return await self._recorder.write(lambda connection: change(connection, *arguments, **named))
 
-    def submit(self, change: HotChange, after: Callable[[Any], None] | None = None) -> asyncio.Future[Any]:
+    def submit(
+        self, change: HotChange, after: Callable[[Any], None] | None = None, *, weight: int = 0
+    ) -> asyncio.Future[Any]:
         """Record a hot change with the next shared commit; see `record.Recorder.submit`."""
-        return self._recorder.submit(change, after)
+        return self._recorder.submit(change, after, weight=weight)
 
     @property
     def waiting(self) -> int:

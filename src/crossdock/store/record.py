@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_BATCH = 256
+MAX_BATCH_BYTES = 16 * 1024 * 1024
 
 
 class HotChange(Protocol):
@@ -48,6 +49,7 @@ class _Waiting:
     future: asyncio.Future[Any]
     change: Any
     after: Callable[[Any], None] | None = None
+    weight: int = 0
 
 
 @dataclass(slots=True)
@@ -84,12 +86,14 @@ class Recorder:
         self._queue.put(_STOP)
         await asyncio.to_thread(self._thread.join)
 
-    def submit(self, change: HotChange, after: Callable[[Any], None] | None = None) -> asyncio.Future[Any]:
+    def submit(
+        self, change: HotChange, after: Callable[[Any], None] | None = None, *, weight: int = 0
+    ) -> asyncio.Future[Any]:
         """Queue a change. `after` is called on the loop with its answer, even if nobody waits for the future any more:
-        what was recorded once it is durable, or the error that kept it from being recorded.
+        what was recorded once it is durable, or the error that kept it from being recorded. `weight` is about how many bytes the change carries.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.put(_Waiting(future, change, after))
+        self._queue.put(_Waiting(future, change, after, weight))
         return future
 
     @property
@@ -123,7 +127,12 @@ class Recorder:
 
     def _take(self) -> list[Any]:
         items = [self._queue.get()]
+        weight = 0
         while len(items) < MAX_BATCH and items[-1] is not _STOP:
+            if isinstance(items[-1], _Waiting):
+                weight += items[-1].weight
+                if weight > MAX_BATCH_BYTES:
+                    break
             try:
                 items.append(self._queue.get_nowait())
             except queue.Empty:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, null, select, text, update
 
+from crossdock.model.states import RUN_MOVES, RunMove, RunState
 from crossdock.model.time import Instant
 from crossdock.store import schema
 from crossdock.store.claims import IS_UNFINISHED
@@ -44,12 +45,37 @@ def forget_dedupe_keys(connection: Connection, now: Instant, limit: int) -> int:
     return len(rows)
 
 
-def forgotten_integrations(connection: Connection) -> list[str]:
-    """Ids of integrations that are gone but still have events."""
-    query = (
-        select(event.c.integration_id)
-        .where(event.c.integration_id.not_in(select(schema.integration.c.id)))
-        .distinct()
-        .limit(10)
+_REMOVED = text(
+    # Hops from one id to the next in the index, so that a million events cost as many steps as there are integrations.
+    """
+    WITH RECURSIVE seen(id) AS (
+        SELECT min(integration_id) FROM event
+        UNION ALL
+        SELECT (SELECT min(integration_id) FROM event WHERE integration_id > seen.id) FROM seen WHERE seen.id IS NOT NULL
     )
-    return list(connection.execute(query).scalars())
+    SELECT id FROM seen WHERE id IS NOT NULL AND id NOT IN (SELECT id FROM integration)
+    """
+)
+
+
+def removed_integrations(connection: Connection) -> list[str]:
+    """Ids of integrations that were removed but still have events."""
+    return list(connection.execute(_REMOVED).scalars())
+
+
+def cancel_runs_of(connection: Connection, integration_id: str, now: Instant, limit: int) -> int:
+    """Cancel up to `limit` runs of an integration that nobody works on; how many."""
+    states = [state.value for state in RUN_MOVES[RunMove.CANCEL][0] if state is not RunState.RUNNING]
+    waiting = select(run.c.event_id).where(run.c.integration_id == integration_id, run.c.state.in_(states)).limit(limit)
+    statement = (
+        update(run)
+        .where(run.c.event_id.in_(waiting), run.c.state.in_(states))
+        .values(
+            state=RunState.CANCELED.value,
+            finished_at=now,
+            waiting_for=null(),
+            error_kind="integration_removed",
+            error_message="the integration was removed while this run waited",
+        )
+    )
+    return connection.execute(statement).rowcount

@@ -39,12 +39,11 @@ class Liveness:
         self._alive_until = 0.0
 
     async def register(self) -> None:
-        """Make this node known, then take over from dead ones: recovery at start."""
+        """Make this node known."""
         now = self._clock()
         row = NodeRow(self._node_id, socket.gethostname(), os.getpid(), __version__, now, now)
         await self._store.write(register_node, row)
         self._alive_until = time.monotonic() + self._ttl
-        await self.rescue()
 
     def may_act(self) -> bool:
         """Whether this node's leases are certainly its own. Without a heartbeat it stops before they end."""

@@ -13,7 +13,7 @@ from crossdock.observe import Observe
 from crossdock.store import Store
 from crossdock.store.backlog import add_rejections, blocked_lanes, count_backlog
 from crossdock.store.keys import KeyUse, record_use
-from crossdock.store.retention import forget_dedupe_keys, forget_events, forgotten_integrations
+from crossdock.store.retention import cancel_runs_of, forget_dedupe_keys, forget_events, removed_integrations
 
 SLICE = 500
 """Events deleted in one transaction."""
@@ -32,6 +32,7 @@ class Upkeep:
         *,
         clock: Clock,
         queue_limit: int,
+        retention_seconds: float,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -39,6 +40,7 @@ class Upkeep:
         self._take_counts = take_counts
         self._clock = clock
         self._queue_limit = queue_limit
+        self._retention = retention_seconds
         self._full: frozenset[str] = frozenset()
 
     def is_full(self, integration_id: str) -> bool:
@@ -67,14 +69,19 @@ class Upkeep:
         )
         self._metrics.set_blocked_lanes(await self._store.read(blocked_lanes))
 
+    async def cancel_orphans(self) -> None:
+        """End the runs of integrations that were removed: nobody would work on them any more."""
+        for integration_id in await self._store.read(removed_integrations):
+            while await self._store.write(cancel_runs_of, integration_id, self._clock(), SLICE) == SLICE:
+                continue
+
     async def forget(self) -> None:
         """Delete what is past its time, slice by slice, so that nobody waits long for the writer."""
         now = self._clock()
         removed = 0
         periods = {i: live.integration.retention for i, live in self._catalog.snapshot.by_id.items()}
-        for integration_id in await self._store.read(forgotten_integrations):
-            if integration_id not in self._catalog.snapshot.broken:
-                periods.setdefault(integration_id, 0.0)
+        for integration_id in await self._store.read(removed_integrations):
+            periods[integration_id] = self._retention
         for integration_id, seconds in periods.items():
             for _ in range(SLICES_A_TURN):
                 count = await self._store.write(forget_events, integration_id, later(now, -seconds), SLICE)
