@@ -88,7 +88,7 @@ class Vault:
             ) from None
 
     async def rotate(self, seal_again: Callable[[], Awaitable[int]]) -> int:
-        """Make a new key, seal every secret with it, then forget all keys but the last one; how many secrets there were.
+        """Make a new key, seal every secret with it, then forget the older keys; how many secrets there were.
 
         `seal_again` opens and seals all stored secrets with this vault, durably. The new key is on disk before it is
         first used, so a crash at any moment loses nothing. The last key before it stays until the next rotation: a

@@ -90,7 +90,8 @@ class Recorder:
         self, change: HotChange, after: Callable[[Any], None] | None = None, *, weight: int = 0
     ) -> asyncio.Future[Any]:
         """Queue a change. `after` is called on the loop with its answer, even if nobody waits for the future any more:
-        what was recorded once it is durable, or the error that kept it from being recorded. `weight` is about how many bytes the change carries.
+        what was recorded once it is durable, or the error that kept it from being recorded. `weight` is about how many
+        bytes the change carries.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
         self._queue.put(_Waiting(future, change, after, weight))

@@ -51,7 +51,9 @@ _REMOVED = text(
     WITH RECURSIVE seen(id) AS (
         SELECT min(integration_id) FROM event
         UNION ALL
-        SELECT (SELECT min(integration_id) FROM event WHERE integration_id > seen.id) FROM seen WHERE seen.id IS NOT NULL
+        SELECT (SELECT min(integration_id) FROM event WHERE integration_id > seen.id)
+        FROM seen
+        WHERE seen.id IS NOT NULL
     )
     SELECT id FROM seen WHERE id IS NOT NULL AND id NOT IN (SELECT id FROM integration)
     """
