@@ -200,9 +200,9 @@ def _replay(api: Api, event_ids: list[str], change: dict[str, object]) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    done = 0
+    console, done = Console(stderr=True), 0
     try:
-        for event_id in track(event_ids, "Replaying", console=Console(stderr=True), transient=True):
+        for event_id in track(event_ids, "Replaying", console=console, transient=True, disable=not console.is_terminal):
             made = api.post("events", event_id, "replay", document=change)
             done += 1
             typer.echo(f"{event_id} -> {made['id']}")

@@ -122,7 +122,7 @@ def rotate_key(url: Url = DEFAULT_URL, token: Token = None) -> None:
     """Make a new master key and seal all secrets with it, in the running server."""
     with connect(url, token) as api:
         answer = api.post("rotate-key")
-    typer.echo(f"{answer['secrets']} secrets are sealed with the key {answer['key_id']} now.")
+    typer.echo(f"Sealed with the new key {answer['key_id']}: {answer['secrets']} secret(s).")
     typer.echo("The last key before it still opens; rotate twice to get rid of a key that leaked.", err=True)
 
 

@@ -34,9 +34,14 @@ def show_table(titles: Sequence[str], rows: Iterable[Sequence[object]], empty: s
     for row in cells:
         table.add_row(*(Text(cell, style=_COLORS.get(cell, "")) for cell in row))
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 1_000
-    console.print(table)
+    if console.is_terminal:
+        console.print(table)
+        return
+    console.width = 1_000  # nobody's window: no line is folded
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        typer.echo(line.rstrip())
 
 
 def colored(word: str) -> str:
@@ -73,6 +78,11 @@ def compact(value: Json, limit: int = 300) -> str:
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters; --json shows all)"
 
 
+def _write_null(representer: Any, _value: None) -> Any:
+    # The library writes nothing at all, which people take for a mistake.
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
 def yaml_text(document: Any) -> str:
     """A document as people write it."""
     import io
@@ -83,6 +93,7 @@ def yaml_text(document: Any) -> str:
     writer.default_flow_style = False
     writer.width = 110
     writer.indent(mapping=2, sequence=4, offset=2)
+    writer.representer.add_representer(type(None), _write_null)
     text = io.StringIO()
     writer.dump(document, text)
     return text.getvalue()
