@@ -149,6 +149,49 @@ def has_orphan_lanes(connection: Connection) -> bool:
     return connection.execute(query).first() is not None
 
 
+@dataclass(frozen=True, slots=True)
+class LaneRelease:
+    """Give up a lane that has nothing to do. Its answer says whether it landed: it does not when a run has come."""
+
+    rank: ClassVar[int] = 26
+
+    lane_id: str
+    lane_token: str
+
+    @classmethod
+    def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[bool]:
+        landed = {row.id for row in _release_idle.execute(connection, [(c.lane_id, c.lane_token) for c in changes])}
+        return [change.lane_id in landed for change in changes]
+
+
+def _build_release(v: Subquery) -> Executable:
+    busy = exists().where(run.c.lane_id == lane.c.id, IS_UNFINISHED)
+    return (
+        update(lane)
+        .where(lane.c.id == v.c.id, lane.c.lease_token == v.c.token, ~busy)
+        .values(lease_node=null(), lease_token=null())
+        .returning(lane.c.id)
+    )
+
+
+_release_idle = RowUpdate({"id": String(), "token": String()}, _build_release)
+
+
+def reclaim_head(connection: Connection, event_id: str, lane_token: str, now: Instant) -> bool:
+    """Queue a run that is marked as running in a lane whose owner knows nothing of it.
+
+    Only the lane's owner may ask: it alone runs what is in the lane. An answer that was lost with the connection to
+    the database leaves such a run behind.
+    """
+    owned = exists().where(lane.c.id == run.c.lane_id, lane.c.lease_token == lane_token)
+    statement = (
+        update(run)
+        .where(run.c.event_id == event_id, run.c.state == RunState.RUNNING.value, owned)
+        .values(state=RunState.QUEUED.value, due_at=now, lease_node=null(), lease_token=null())
+    )
+    return connection.execute(statement).rowcount == 1
+
+
 def release_lanes(connection: Connection, lanes: Sequence[tuple[str, str]]) -> None:
     """Give up lanes by (id, token)."""
     for lane_id, token in lanes:
@@ -180,7 +223,7 @@ def list_lanes(connection: Connection, integration_id: str, after: str, limit: i
     first = func.min(run.c.lane_sequence).label("head")
     busy = (
         select(run.c.lane_id, func.count().label("depth"), first)
-        .where(run.c.lane_id > after, run.c.lane_id > f"{integration_id}:", run.c.lane_id < f"{integration_id};")
+        .where(run.c.lane_id > after, run.c.lane_id >= f"{integration_id}:", run.c.lane_id < f"{integration_id};")
         .where(IS_UNFINISHED)
         .group_by(run.c.lane_id)
         .order_by(run.c.lane_id)
