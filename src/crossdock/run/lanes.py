@@ -16,15 +16,17 @@ from typing import Any
 from crossdock.clock import Clock, Fraction, new_token
 from crossdock.model.run import LeasedRun
 from crossdock.model.states import RunState
-from crossdock.model.time import Instant, seconds_between
+from crossdock.model.time import Instant, later, seconds_between
 from crossdock.run.compile import CompiledWorkflow
 from crossdock.run.settling import Ending, Settling
 from crossdock.store import Store
-from crossdock.store.lanes import LaneBurst, LaneClaim, LaneTurn, QueuedRun, read_lane
+from crossdock.store.lanes import LaneBurst, LaneClaim, LaneTurn, QueuedRun, read_lane, reclaim_head
 from crossdock.store.patience import until_recorded
 
 IN_MEMORY = 256
 """Runs of one lane that are kept in memory."""
+IDLE_SECONDS = 30.0
+"""How long an empty lane is kept before it is given up."""
 BURST = 64
 """Runs of one lane that may share a commit when their workflow has no side effects."""
 
@@ -43,6 +45,7 @@ class OwnedLane:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     is_idle: bool = False
+    is_idle_for_long: bool = False
 
     def add(self, run: LeasedRun, due_at: Instant) -> None:
         """A freshly recorded run. One that is not the very next, or does not fit, is left to be read."""
@@ -87,9 +90,9 @@ class LaneDriver:
         self.stopping = False
 
     async def drive(self, lane: OwnedLane) -> None:
-        """Run the lane's runs in order until this node stops."""
+        """Run the lane's runs in order until this node stops, or the lane has been empty for a while."""
         taken: LeasedRun | None = None
-        while taken is not None or not self.stopping:
+        while taken is not None or not (self.stopping or lane.is_idle_for_long):
             if taken is not None:
                 taken = await self._work(lane, taken)
                 continue
@@ -119,8 +122,13 @@ class LaneDriver:
         if lane.queue and self._may_start(lane.queue[0]):
             return lane.queue[0]
         # An empty lane, a blocked head and one that waits for its next attempt differ only in how long to wait.
-        is_timed = bool(lane.queue) and not lane.queue[0].is_held and lane.queue[0].state is not RunState.RUNNING
-        if not await self._changed_before(lane, lane.queue[0].due_at if is_timed else None):
+        head = lane.queue[0] if lane.queue else None
+        if head is None:
+            lane.is_idle_for_long = not await self._changed_before(lane, later(self._clock(), IDLE_SECONDS))
+        elif head.state is RunState.RUNNING:
+            await self._store.write(reclaim_head, head.run.event.id, lane.token, self._clock())
+            lane.forget()
+        elif not await self._changed_before(lane, None if head.is_held else head.due_at):
             lane.forget()
         return None
 
@@ -143,12 +151,14 @@ class LaneDriver:
         async def read() -> list[QueuedRun]:
             return await self._store.read(read_lane, lane.id, lane.tail, IN_MEMORY)
 
+        lane.has_more = False  # `add` says so again for a run that comes meanwhile and is not the very next
         found = await until_recorded(read, self._fraction)
-        lane.has_more = len(found) == IN_MEMORY
+        lane.has_more = lane.has_more or len(found) == IN_MEMORY
         for queued in found:
             assert queued.run.lane is not None
-            lane.queue.append(queued)
-            lane.tail = queued.run.lane.sequence
+            if queued.run.lane.sequence > lane.tail:
+                lane.queue.append(queued)
+                lane.tail = queued.run.lane.sequence
 
     def _next_ready(self, lane: OwnedLane) -> QueuedRun | None:
         """The run behind the one that just ended, if it is known and may start."""

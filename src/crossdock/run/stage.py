@@ -41,8 +41,10 @@ from crossdock.store.claims import (
     has_due_delays,
     has_quarantined,
     read_cancel_requests,
+    read_leases,
+    return_runs,
 )
-from crossdock.store.lanes import acquire_lanes, has_orphan_lanes, release_lanes
+from crossdock.store.lanes import LaneRelease, acquire_lanes, has_orphan_lanes, release_lanes
 from crossdock.store.patience import until_recorded
 from crossdock.store.settle import Checkpoint
 
@@ -99,6 +101,8 @@ class RunStage:
         self._performing: dict[str, asyncio.Task[Any] | None] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._to_cancel: set[str] = set()
+        self._held: set[str] = set()
+        self._strays: frozenset[str] = frozenset()
         self._look_now = asyncio.Event()
         self._seek_lanes_at: Instant = 0
         self._is_pumping = False
@@ -142,6 +146,7 @@ class RunStage:
     # --- working on one run ----------------------------------------------------------------------------------------
 
     def _start(self, run: LeasedRun) -> asyncio.Task[None]:
+        self._held.add(run.lease_token)
         task = asyncio.get_running_loop().create_task(self._work(run))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -154,6 +159,7 @@ class RunStage:
         except LeaseLost:
             self._observe.lease_lost("run")
         finally:
+            self._held.discard(run.lease_token)
             self._release(run.event.integration_id)
 
     async def _settle(self, ending: Ending) -> None:
@@ -268,6 +274,8 @@ class RunStage:
         while not self._stopping:
             try:
                 await self._driver.drive(lane)
+                if lane.is_idle_for_long and await self._give_up(lane):
+                    return
             except LeaseLost:
                 self._observe.lease_lost("lane")
                 lane.forget()
@@ -275,6 +283,16 @@ class RunStage:
                 logger.exception("a lane stumbled and starts again", extra={"lane": lane.id})
                 lane.forget()
                 await asyncio.sleep(LOOK_SECONDS)
+
+    async def _give_up(self, lane: OwnedLane) -> bool:
+        """Let go of an empty lane; False when a run came in the meantime."""
+        lane.is_idle_for_long = False
+        if not await self._store.submit(LaneRelease(lane.id, lane.token)):
+            lane.forget()
+            return False
+        if self._lanes.get(lane.id) is lane:
+            del self._lanes[lane.id]
+        return True
 
     def lane_changed(self, lane_id: str) -> None:
         """An operator changed the lane in the store."""
@@ -341,6 +359,20 @@ class RunStage:
     def _leave_quarantine(self) -> None:
         self._is_quarantine_busy = False
         self.wake()
+
+    async def return_strays(self) -> None:
+        """Hand back runs that are leased to this node without its knowledge.
+
+        An answer that is lost with the connection to the database leaves such runs. What was seen twice is one: a run
+        is known within milliseconds after its lease is durable, and this is called seconds apart.
+        """
+        unknown = frozenset(await self._store.read(read_leases, self._node_id)) - self._held
+        strays = unknown & self._strays
+        self._strays = unknown - strays
+        if strays:
+            await self._store.write(return_runs, sorted(strays), self._clock())
+            self._observe.runs_rescued(len(strays))
+            self.wake()
 
     async def fail_lost(self, rescued: Rescued) -> None:
         """Settle the runs that were lost with their nodes too often, and look for what became free."""

@@ -167,7 +167,8 @@ def _take_places(connection: Connection, changes: Sequence[Accept]) -> dict[str,
         return {}
     counts = Counter((change.event.integration_id, str(change.lane_key)) for change in ordered)
     offers = {(c.event.integration_id, str(c.lane_key)): c.lease for c in ordered}
-    rows = [_lane_row(place, count, offers[place]) for place, count in sorted(counts.items())]
+    now = max(change.event.received_at for change in ordered)
+    rows = [_lane_row(place, count, now, offers[place]) for place, count in sorted(counts.items())]
     taken = {row.id: row for row in _advance_lanes.execute(connection, rows)}
     next_of = {lane_id(*place): taken[lane_id(*place)].last_sequence - count + 1 for place, count in counts.items()}
     places: dict[str, tuple[Lane, str | None]] = {}
@@ -179,9 +180,9 @@ def _take_places(connection: Connection, changes: Sequence[Accept]) -> dict[str,
     return places
 
 
-def _lane_row(place: tuple[str, str], count: int, offer: Lease | None) -> tuple[Any, ...]:
+def _lane_row(place: tuple[str, str], count: int, now: Instant, offer: Lease | None) -> tuple[Any, ...]:
     node_id, token = (offer.node_id, offer.token) if offer else (None, None)
-    return (lane_id(*place), *place, count, node_id, token)
+    return (lane_id(*place), *place, count, now, node_id, token)
 
 
 def _add_to_sequence(statement: Insert) -> Any:
@@ -190,6 +191,7 @@ def _add_to_sequence(statement: Insert) -> Any:
         index_elements=["id"],
         set_={
             "last_sequence": lane.last_sequence + new.last_sequence,
+            "last_used_at": new.last_used_at,
             "lease_node": func.coalesce(lane.lease_node, new.lease_node),
             "lease_token": func.coalesce(lane.lease_token, new.lease_token),
         },

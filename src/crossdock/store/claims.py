@@ -162,6 +162,23 @@ def read_cancel_requests(connection: Connection, node_id: str) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
+def read_leases(connection: Connection, node_id: str) -> dict[str, str]:
+    """The unordered runs that a node holds: event ids by lease token."""
+    query = select(run.c.lease_token, run.c.event_id).where(run.c.lease_node == node_id, run.c.lane_id.is_(None))
+    return {row.lease_token: row.event_id for row in connection.execute(query)}
+
+
+def return_runs(connection: Connection, tokens: Sequence[str], now: Instant) -> int:
+    """Queue leased runs again that nobody works on; how many there were."""
+    statement = (
+        update(run)
+        .where(run.c.lease_token.in_(tokens), run.c.lease_node.is_not(None), run.c.state == RunState.RUNNING.value)
+        .values(state=RUN_MOVES[RunMove.HAND_BACK][1].value, due_at=now, attempts=run.c.attempts - 1)
+        .values(lease_node=null(), lease_token=null())
+    )
+    return connection.execute(statement).rowcount
+
+
 def next_due_at(connection: Connection, now: Instant) -> Instant | None:
     """When the next unordered run that waits for its time becomes due."""
     query = select(func.min(run.c.due_at)).where(IS_FREE, run.c.due_at > now)

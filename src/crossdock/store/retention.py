@@ -45,6 +45,14 @@ def forget_dedupe_keys(connection: Connection, now: Instant, limit: int) -> int:
     return len(rows)
 
 
+def forget_lanes(connection: Connection, before: Instant, limit: int) -> int:
+    """Delete up to `limit` lanes that nobody owns and no event has come to since an instant; how many."""
+    lane = schema.lane
+    busy = select(run.c.event_id).where(run.c.lane_id == lane.c.id, IS_UNFINISHED).exists()
+    idle = select(lane.c.id).where(lane.c.lease_node.is_(None), lane.c.last_used_at < before, ~busy).limit(limit)
+    return connection.execute(delete(lane).where(lane.c.id.in_(idle), lane.c.lease_node.is_(None))).rowcount
+
+
 _REMOVED = text(
     # Hops from one id to the next in the index, so that a million events cost as many steps as there are integrations.
     """

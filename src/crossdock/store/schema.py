@@ -244,8 +244,15 @@ lane = Table(  # one row per order that has to be kept; the lane is leased, not 
     Column("integration_id", String, nullable=False, index=True),
     Column("key", Text, nullable=False),
     Column("last_sequence", BigInteger, nullable=False),
+    Column("last_used_at", BigInteger, nullable=False),
     Column("lease_node", String),
     Column("lease_token", String),
+    Index(
+        "lane_unowned",
+        "last_used_at",
+        sqlite_where=text("lease_node IS NULL"),
+        postgresql_where=text("lease_node IS NULL"),
+    ),
     Index(
         "lane_leased",
         "lease_node",

@@ -13,11 +13,19 @@ from crossdock.observe import Observe
 from crossdock.store import Store
 from crossdock.store.backlog import add_rejections, blocked_lanes, count_backlog
 from crossdock.store.keys import KeyUse, record_use
-from crossdock.store.retention import cancel_runs_of, forget_dedupe_keys, forget_events, removed_integrations
+from crossdock.store.retention import (
+    cancel_runs_of,
+    forget_dedupe_keys,
+    forget_events,
+    forget_lanes,
+    removed_integrations,
+)
 
 SLICE = 500
 """Events deleted in one transaction."""
 SLICES_A_TURN = 20
+LANE_KEPT_SECONDS = 86_400.0
+"""How long an empty lane's numbering is remembered."""
 
 
 class Upkeep:
@@ -89,6 +97,8 @@ class Upkeep:
                 if count < SLICE:
                     break
         while await self._store.write(forget_dedupe_keys, now, SLICE) == SLICE:
+            continue
+        while await self._store.write(forget_lanes, later(now, -LANE_KEPT_SECONDS), SLICE) == SLICE:
             continue
         if removed:
             observe.emit(observe.RETENTION_SWEPT, events=removed)

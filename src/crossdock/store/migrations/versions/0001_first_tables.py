@@ -122,6 +122,7 @@ def upgrade() -> None:
         sa.Column("integration_id", sa.String(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("last_sequence", sa.BigInteger(), nullable=False),
+        sa.Column("last_used_at", sa.BigInteger(), nullable=False),
         sa.Column("lease_node", sa.String(), nullable=True),
         sa.Column("lease_token", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
@@ -134,6 +135,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("lease_node IS NOT NULL"),
         postgresql_where=sa.text("lease_node IS NOT NULL"),
+    )
+    op.create_index(
+        "lane_unowned",
+        "lane",
+        ["last_used_at"],
+        unique=False,
+        sqlite_where=sa.text("lease_node IS NULL"),
+        postgresql_where=sa.text("lease_node IS NULL"),
     )
     op.create_table(
         "node",
