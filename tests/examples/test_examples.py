@@ -1,0 +1,164 @@
+"""The examples are accepted as they stand and do what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from crossdock.cli.configuration import read_documents
+from crossdock.expressions import compile_value
+from crossdock.expressions.names import event_names
+from crossdock.manage.documents import Rules, read_document
+from crossdock.model.advance import Broken, Ended, RunEnd
+from crossdock.model.event import Event, Request
+from crossdock.model.run import LeasedRun
+from crossdock.run.compile import compile_workflow
+from crossdock.run.functions import Functions
+from crossdock.run.walk import WalkPorts, walk
+from tests.support.held import START, HeldClock
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FILES = sorted(EXAMPLES.glob("*.yaml"))
+
+
+@pytest.fixture
+def functions() -> Iterator[Functions]:
+    made = Functions(EXAMPLES / "workflows", 2)
+    yield made
+    made.close()
+
+
+def spec_of(name: str) -> Any:
+    """The document's spec, with something in place of each `${NAME}`."""
+    (document,) = read_documents(EXAMPLES / name)
+    text = msgspec.json.encode(document["spec"]).decode()
+    return msgspec.json.decode(text.replace("${ERP_TOKEN}", "t" * 32).replace("${ERP_URL}", "https://erp.example"))
+
+
+class Caller:
+    """Runs an example's workflow for one call after the other."""
+
+    def __init__(self, name: str, functions: Functions) -> None:
+        self._functions = functions
+        self._workflow = compile_workflow(spec_of(name)["workflow"], 1, functions)
+        self._calls = 0
+
+    async def call(self, body: Any = None, **query: str) -> RunEnd:
+        self._calls += 1
+        request = Request("POST", "/", tuple(query.items()), (), "application/json", msgspec.json.encode(body))
+        event = Event(f"evt_{self._calls}", "int_1", START, request)
+        ports = WalkPorts(HeldClock(), lambda: 0.0, self._functions, _is_durable, lambda run, result: None)
+        return await walk(LeasedRun(event, 1, 1, 0, "token", None), self._workflow, ports)
+
+
+async def _is_durable(run: object, entry: object) -> bool:
+    return True
+
+
+def answer(end: RunEnd) -> Any:
+    assert isinstance(end, Ended)
+    return msgspec.json.decode(end.result.body)
+
+
+def refusal(end: RunEnd) -> tuple[str, int | None]:
+    assert isinstance(end, Broken)
+    return end.failure.kind, end.result.status if end.result else None
+
+
+@pytest.mark.parametrize("name", [path.name for path in FILES])
+def test_the_document_is_accepted(name: str, functions: Functions):
+    def compile_with_functions(document: Any, number: int) -> object:
+        return compile_workflow(document, number, functions)
+
+    draft = read_document(spec_of(name), Rules(compile_with_functions, lambda url: None))
+
+    assert draft.enabled
+
+
+async def test_customers_are_synchronised(functions: Functions):
+    caller = Caller("customer-sync.yaml", functions)
+    address = {"type": "VISIT", "street": "Storgatan 1", "postcode": "41138", "city": "Göteborg"}
+    customer = {"number": 17, "name": " Ann's Bolts ", "addresses": [address]}
+
+    first = await caller.call({"change_id": "a", "customer": customer})
+    second = await caller.call({"change_id": "b", "customer": customer | {"country": "no"}})
+
+    assert answer(first) == {"customer": 17, "id": "C-17", "created": True}
+    assert answer(second)["created"] is False
+    assert isinstance(first, Ended)
+    assert first.entry is not None
+    assert first.entry.steps[0].output == {
+        "number": 17,
+        "name": "Ann's Bolts",
+        "country": "SE",
+        "addresses": [{"kind": "visit", "line": "Storgatan 1, 41138 Göteborg"}],
+    }
+
+
+async def test_a_customer_without_a_name_is_refused(functions: Functions):
+    caller = Caller("customer-sync.yaml", functions)
+
+    end = await caller.call({"customer": {"number": 17, "name": " "}})
+
+    assert refusal(end)[0] == "invalid_customer"
+
+
+async def test_work_orders_move_on_in_their_order(functions: Functions):
+    caller = Caller("work-order.yaml", functions)
+
+    ends = [
+        await caller.call({"work_order": "WO-1", "action": action, "hours": hours})
+        for action, hours in (("create", 0), ("start", 0), ("report", 101.5), ("finish", 1))
+    ]
+
+    assert [answer(end)["state"] for end in ends] == ["planned", "started", "started", "finished"]
+    assert answer(ends[0])["warning"] is None
+    assert answer(ends[2])["warning"] == "WO-1 took 101.5 hours so far"
+    assert isinstance(ends[0], Ended)
+    assert ends[0].result.status == 201
+
+
+@pytest.mark.parametrize(("action", "refused"), [("paint", ("unknown_action", 422)), ("finish", ("wrong_state", None))])
+async def test_what_a_work_order_can_not_do_is_refused(functions: Functions, action: str, refused: object):
+    end = await Caller("work-order.yaml", functions).call({"work_order": "WO-2", "action": action})
+
+    assert refusal(end) == refused
+
+
+def test_each_work_order_has_its_own_order():
+    trigger = spec_of("work-order.yaml")["trigger"]
+    request = Request("POST", "/", (), (), "application/json", b'{"work_order": "WO-1"}')
+
+    key = compile_value(trigger["ordering_key"]).evaluate(event_names(Event("evt_1", "int_1", START, request)))
+
+    assert key == "WO-1"
+
+
+@pytest.mark.parametrize(
+    ("query", "total"),
+    [
+        ({"item": "bolt-m8", "quantity": "1", "currency": "EUR"}, 0.42),
+        ({"item": "BOLT-M8", "quantity": "250", "currency": "EUR"}, 77.5),
+        ({"item": "NUT-M8", "quantity": "10", "currency": "SEK"}, 12.38),
+    ],
+)
+async def test_prices_are_answered(functions: Functions, query: dict[str, str], total: float):
+    end = await Caller("price-query.yaml", functions).call(**query)
+
+    assert answer(end)["total"] == pytest.approx(total, abs=0.011)
+
+
+@pytest.mark.parametrize(
+    ("query", "refused"),
+    [
+        ({"item": "X", "quantity": "1", "currency": "EUR"}, ("unknown_item", 404)),
+        ({"item": "NUT-M8", "quantity": "many", "currency": "EUR"}, ("bad_query", 422)),
+        ({"item": "NUT-M8", "quantity": "1", "currency": "XYZ"}, ("bad_query", 422)),
+    ],
+)
+async def test_a_price_that_can_not_be_told_is_refused(functions: Functions, query: dict[str, str], refused: object):
+    assert refusal(await Caller("price-query.yaml", functions).call(**query)) == refused
