@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from itertools import count
 
+from crossdock.model.delivery import SendReport
 from crossdock.model.event import Event, Request
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.run import JournalEntry, StepRecord, StepStatus
-from crossdock.model.states import RunMove
+from crossdock.model.states import DeliveryMove, RunMove
 from crossdock.model.time import Instant
 from crossdock.store import Store
 from crossdock.store.accept import Accept, Lease
+from crossdock.store.deliveries import AttemptSettle, DeliveryClaim
 from crossdock.store.settle import NewReply, Settle
 from tests.support.held import HeldClock
 
@@ -69,6 +71,16 @@ class Story:
         due = self._clock() + 5_000_000 if move is RunMove.RETRY else None
         await self._settle(event_id, integration_id, move, failure=FAILURE, due_at=due)
         return event_id
+
+    async def end_reply(self, integration_id: str, delivery_id: str) -> None:
+        """A reply that was sent and refused for good."""
+        now = self._clock()
+        [leased] = await self._store.submit(DeliveryClaim(integration_id, "node_1", ("lease-1",), now))
+        report = SendReport(now, now + 5_000, (("a", "b"),), 410, (("c", "d"),), b"gone")
+        await self._store.submit(
+            AttemptSettle(leased.id, "lease-1", leased.attempts, DeliveryMove.FAIL, now, report=report, error="gone")
+        )
+        assert leased.id == delivery_id
 
     async def _receive_leased(self, integration_id: str, body: bytes) -> str:
         now = self._clock()

@@ -34,7 +34,7 @@ async def test_a_role_decides_what_is_allowed(api: Api, who: str, reading: int, 
 
 async def test_another_workspace_sees_nothing(api: Api) -> None:
     made = await api.make()
-    event_id = await api.story.succeed(made["id"], reply="dlv_1")
+    event_id = await api.story.succeed(made["id"], reply="dlv_0")
 
     for path in (
         f"{INTEGRATIONS}/{made['id']}",
@@ -43,10 +43,10 @@ async def test_another_workspace_sees_nothing(api: Api) -> None:
         f"{INTEGRATIONS}/{made['id']}/lanes",
         f"/api/v1/events/{event_id}",
         f"/api/v1/events/{event_id}/body",
-        "/api/v1/deliveries/dlv_1",
+        "/api/v1/deliveries/dlv_0",
     ):
         assert (await api.call("GET", path, who="dora")).status == 404, path
-    for path in (f"/api/v1/events/{event_id}/replay", "/api/v1/deliveries/dlv_1/resend"):
+    for path in (f"/api/v1/events/{event_id}/replay", "/api/v1/deliveries/dlv_0/resend"):
         assert (await api.call("POST", path, who="dora")).status == 404, path
     assert (await api.call("GET", "/api/v1/events", who="dora")).json["items"] == []
 
@@ -68,7 +68,9 @@ async def test_another_workspace_sees_nothing(api: Api) -> None:
     ],
 )
 async def test_a_body_that_is_no_json_object_is_refused(api: Api, body: bytes, headers: dict, status: int) -> None:
-    answer = await api.call("POST", INTEGRATIONS, data=BytesIO(body), headers={"Content-Type": "application/json", **headers})
+    answer = await api.call(
+        "POST", INTEGRATIONS, data=BytesIO(body), headers={"Content-Type": "application/json", **headers}
+    )
 
     assert answer.status == status
     assert answer.json["detail"]

@@ -25,7 +25,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     documents.Problem,
 )
 _REFERENCE = "#/components/schemas/{model}"
-_READING = (400, 401, 403, 404, 422, 500, 503)
+_READING = (400, 401, 403, 404, 414, 422, 500, 503)
 _WRITING = (*_READING, 409, 413, 415)
 _ANY_OBJECT = {"type": "object", "additionalProperties": True}
 
@@ -72,6 +72,7 @@ _WORDS = {
     403: "The token's role does not allow it.",
     404: "There is no such thing in this workspace.",
     409: "It collides with another change, or the state does not allow it.",
+    414: "Path and query together are over 16 KiB.",
     413: "The body is over 1 MiB.",
     415: "The body is not application/json.",
     422: "Fields or parameters are not acceptable; `errors` names them.",

@@ -141,5 +141,5 @@ def checked(model: type[_Model], document: Json, subject: str) -> _Model:
 
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description=f"Items in a page, {MAX_LIMIT} at most.")]
-Cursor = Annotated[str | None, Query(max_length=2_000, description="`next` of the page before.")]
+Cursor = Annotated[str | None, Query(description="`next` of the page before.")]
 PAGE = DEFAULT_LIMIT
