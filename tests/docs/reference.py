@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from fastapi.routing import APIRoute
 
 from crossdock import observe
+from crossdock.api import ROUTES
 from crossdock.cli.program import app
 from crossdock.settings import ENV_PREFIX, SECRETS, Settings
 
@@ -64,6 +66,23 @@ def command_rows() -> Iterator[str]:
         yield ""
 
 
+def api_rows() -> Iterator[str]:
+    """A table of routes for each tag."""
+    routes = [route for router in ROUTES for route in router.routes if isinstance(route, APIRoute)]
+    for tag in dict.fromkeys(str(route.tags[0]) for route in routes):
+        yield f"## {tag.capitalize()}"
+        yield ""
+        yield "| route | parameters | answers | what it does |"
+        yield "|---|---|---|---|"
+        for route in routes:
+            if route.tags[0] == tag:
+                method = " ".join(sorted(route.methods or ()))
+                names = ", ".join(f"`{field.alias}`" for field in route.dependant.query_params)
+                about = (route.description or "").replace("\n", " ").replace("|", "\\|")
+                yield f"| `{method} {route.path}` | {names} | {min(map(int, route.responses))} | {about} |"
+        yield ""
+
+
 def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     children = getattr(command, "commands", None)
     yield path, command
@@ -76,6 +95,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "metrics.md": metrics_rows,
     "logs.md": log_rows,
     "cli.md": command_rows,
+    "api.md": api_rows,
 }
 
 
