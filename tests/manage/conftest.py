@@ -34,6 +34,7 @@ class Desk:
     """Everything that manages, over one store."""
 
     store: Store
+    vault: Vault
     catalog: Catalog
     integrations: Integrations
     keys: Keys
@@ -56,6 +57,7 @@ async def desk(store: Store, clock: HeldClock) -> Desk:
     integrations = Integrations(ports)
     return Desk(
         store=store,
+        vault=vault,
         catalog=catalog,
         integrations=integrations,
         keys=Keys(KeyPorts(store, catalog, clock)),

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from crossdock.catalog import Catalog
+from crossdock.manage.secrets import seal
 from crossdock.model.errors import Conflict, Forbidden, Invalid, NotFound
 from crossdock.model.outcome import Json
+from crossdock.store.secrets import all_secrets, put_secrets
+from crossdock.vault import Vault
 from tests.manage.conftest import Desk, steps, trigger, wrong
 
 pytestmark = pytest.mark.anyio
@@ -244,6 +248,33 @@ async def test_the_signing_secret_can_be_read_and_rotated_by_an_admin(desk: Desk
     assert created["signing_secret_hint"] == "..." + first[-4:]
     assert second != first
     assert await desk.integrations.signing_secret(desk.alice, created["id"]) == second
+
+
+async def lose_master_key(desk: Desk, integration_id: str) -> None:
+    """Seal the integration's secrets with a key that nobody has."""
+    stranger = Vault([b"x" * 32])
+    rows = [row for row in await desk.store.read(all_secrets) if row.owner_id == integration_id]
+    await desk.store.write(put_secrets, [seal(stranger, row.owner_id, row.name, b"lost") for row in rows], 0)
+
+
+async def test_an_integration_that_lost_its_master_key_is_mended_by_entering_its_secrets_again(desk: Desk) -> None:
+    created = await desk.integrations.create(desk.alice, trigger(platform_token="a-platform-token", reply=REPLY))
+    await lose_master_key(desk, created["id"])
+    catalog = Catalog(desk.store, desk.vault)
+    await catalog.reload()
+
+    shown = await desk.integrations.show(desk.alice, created["id"])
+    assert any("can't be used" in warning for warning in shown["warnings"])
+    with pytest.raises(Conflict, match="rotate"):
+        await desk.integrations.signing_secret(desk.alice, created["id"])
+    with pytest.raises(Invalid, match="can't be kept"):
+        await desk.integrations.change(desk.alice, created["id"], {"retention": "P1D"})
+
+    await desk.integrations.rotate_signing_secret(desk.alice, created["id"])
+    await desk.integrations.change(desk.alice, created["id"], {"platform_token": "a-platform-token", "reply": REPLY})
+    await catalog.reload()
+
+    assert catalog.snapshot.by_id[created["id"]].accepts_token(b"a-platform-token")
 
 
 async def test_a_list_comes_in_pages_by_name(desk: Desk) -> None:

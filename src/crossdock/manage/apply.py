@@ -244,9 +244,14 @@ class _PlaceholderNames:
         return "${" + free + "}"
 
 
+_PARAMETER = {"required": False, "default": None}
+
+
 def _export(stored: StoredIntegration, names: _PlaceholderNames) -> Json:
     row = stored.row
     written = _escape(editable_document(row, stored.workflow))
+    parameters = [_without_defaults(one, _PARAMETER) for one in written["trigger"]["query_parameters"]]
+    written["trigger"]["query_parameters"] = parameters
     spec = _without_defaults(written, default_document(row.type))
     spec = {"name": written["name"], "type": row.type, "status": written["status"], "path": row.path, **spec}
     if PLATFORM_TOKEN in stored.secrets:

@@ -40,7 +40,7 @@ from crossdock.store.integrations import (
     save_integration,
     workspace_integrations,
 )
-from crossdock.vault import Vault, new_signing_secret
+from crossdock.vault import Vault, VaultError, new_signing_secret
 
 Status: TypeAlias = Literal["enabled", "disabled"]
 
@@ -125,7 +125,10 @@ class Integrations:
         stored = await self.stored(actor, integration_id)
         if SIGNING_SECRET not in stored.secrets:
             raise NotFound(f"integration {integration_id} has no signing secret; rotate it to get one")
-        return write_signing_secret(unseal(self._ports.vault, stored.secrets[SIGNING_SECRET]))
+        try:
+            return write_signing_secret(unseal(self._ports.vault, stored.secrets[SIGNING_SECRET]))
+        except VaultError as error:
+            raise Conflict(f"{error}, or rotate it to get a new one") from None
 
     async def rotate_signing_secret(self, actor: Actor, integration_id: str) -> str:
         """A new signing secret, used from now on; the old one is forgotten."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from crossdock.model.outcome import Json
 from crossdock.model.time import Instant
 from crossdock.store.integrations import IntegrationChange, IntegrationRow, StoredIntegration
 from crossdock.store.secrets import SecretRow
-from crossdock.vault import Vault, new_signing_secret
+from crossdock.vault import Vault, VaultError, new_signing_secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +116,34 @@ class Drafting:
         return tuple(
             seal(self.vault, owner_id, name, value)
             for name, value in given.items()
-            if value is not None and (name not in kept or unseal(self.vault, kept[name]) != value)
+            if value is not None and (name not in kept or not self._is_same(kept[name], value))
         )
 
     def _complete_headers(self, draft: Draft, kept: Mapping[str, SecretRow]) -> dict[str, str]:
         """The secret headers, with the kept value where the document says `[set]`."""
         if SET not in draft.secret_headers.values():
             return dict(draft.secret_headers)
-        known = json.loads(unseal(self.vault, kept[REPLY_HEADERS])) if REPLY_HEADERS in kept else {}
+        known = self._known_headers(kept)
         missing = [name for name, value in draft.secret_headers.items() if value == SET and name not in known]
         if missing:
             errors = [FieldError(f"reply.headers.{name}", "has no value to keep; write it") for name in missing]
             raise invalid("the integration", errors)
         return {name: known[name] if value == SET else value for name, value in draft.secret_headers.items()}
+
+    def _is_same(self, kept: SecretRow, value: bytes) -> bool:
+        try:
+            return hmac.compare_digest(unseal(self.vault, kept), value)
+        except VaultError:  # its master key is gone: entering the secret again is the way out
+            return False
+
+    def _known_headers(self, kept: Mapping[str, SecretRow]) -> Mapping[str, str]:
+        if REPLY_HEADERS not in kept:
+            return {}
+        try:
+            headers: dict[str, str] = json.loads(unseal(self.vault, kept[REPLY_HEADERS]))
+        except VaultError as error:
+            raise invalid("the integration", (FieldError("reply.headers", f"can't be kept: {error}"),)) from None
+        return headers
 
     def _unused_headers(self, draft: Draft, stored: StoredIntegration) -> tuple[str, ...]:
         return () if draft.secret_headers or REPLY_HEADERS not in stored.secrets else (REPLY_HEADERS,)
