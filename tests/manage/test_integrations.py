@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from crossdock.catalog import Catalog
+from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.secrets import seal
 from crossdock.model.errors import Conflict, Forbidden, Invalid, NotFound
 from crossdock.model.outcome import Json
+from crossdock.outbound.guard import Guard
 from crossdock.store.secrets import all_secrets, put_secrets
 from crossdock.vault import Vault
-from tests.manage.conftest import Desk, steps, trigger, wrong
+from tests.manage.conftest import RULES, Desk, steps, trigger, wrong
 
 pytestmark = pytest.mark.anyio
 
@@ -224,6 +228,19 @@ async def test_a_workflow_in_the_document_becomes_a_version_when_it_differs(desk
 
     assert [one["workflow_version"] for one in (created, same, other, none, again)] == [1, 1, 2, 0, 3]
     assert desk.catalog.snapshot.by_id[created["id"]].integration.workflow_number == 3
+
+
+async def test_what_was_allowed_when_it_was_saved_does_not_hinder_a_change(desk: Desk) -> None:
+    reply = {"url": "http://10.0.0.7/callback"}
+    open_rules = replace(RULES, check_url=Guard.allowing(["10.0.0.0/8"]).check_url)
+    ports = IntegrationPorts(desk.store, desk.vault, desk.catalog, open_rules, lambda: 0)
+    created = await Integrations(ports).create(desk.alice, trigger(reply=reply))
+
+    changed = await desk.integrations.change(desk.alice, created["id"], {"status": "disabled"})
+
+    assert (changed["status"], changed["reply"]["url"]) == ("disabled", reply["url"])
+    with pytest.raises(Invalid, match=r"reply\.url"):
+        await desk.integrations.change(desk.alice, created["id"], {"reply": {"url": "http://10.0.0.8/"}})
 
 
 async def test_a_deleted_integration_is_gone_with_its_path(desk: Desk) -> None:

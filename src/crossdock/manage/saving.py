@@ -80,7 +80,7 @@ class Drafting:
         """The save that makes `stored` be what `document` says. Secrets that it does not name, nor drops, are kept."""
         if document.get("type") not in (None, stored.row.type):
             raise invalid("the integration", (FieldError("type", f"can't be changed; it is {stored.row.type}"),))
-        draft = read_document(document, self.rules)
+        draft = read_document(document, self._rules_for(stored))
         secrets = self._sealed(draft, stored.row.id, stored.secrets, dropped)
         gone = tuple(sorted({*dropped, *self._unused_headers(draft, stored)} & stored.secrets.keys()))
         changes_workflow = draft.workflow is not None and draft.workflow != stored.workflow
@@ -100,6 +100,20 @@ class Drafting:
         told += [Difference(secret.name, SET if secret.name in stored.secrets else None, SET) for secret in secrets]
         told += [Difference(name, SET, None) for name in gone]
         return Save(change, stored.row.revision, tuple(told))
+
+    def _rules_for(self, stored: StoredIntegration) -> Rules:
+        """A workflow and a reply URL that stay as they are were checked when they were saved. What has become since
+        then of functions and allowed targets must not keep anybody from switching the integration off."""
+        reply_url = (stored.row.document.get("reply") or {}).get("url")
+
+        def compile_changed(workflow: Json, number: int) -> object:
+            return None if workflow == stored.workflow else self.rules.compile_workflow(workflow, number)
+
+        def check_changed(url: str) -> None:
+            if url != reply_url:
+                self.rules.check_url(url)
+
+        return Rules(compile_changed, check_changed)
 
     def _sealed(
         self, draft: Draft, owner_id: str, kept: Mapping[str, SecretRow], dropped: Collection[str]
