@@ -15,13 +15,14 @@ from crossdock.model.outcome import Failure, Result
 from crossdock.model.retry import NO_RETRY, RetryPolicy
 from crossdock.model.run import JournalEntry, StepRecord, StepStatus
 from crossdock.model.time import Instant
+from crossdock.model.value import value
 from crossdock.model.workflow import Step
 
 LONGEST_WAIT_IN_PLACE = 5.0
 """Seconds: a step that waits longer for its next try gives the run's slot back meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ended:
     """The workflow came to its end. `entry` is what is not durable yet."""
 
@@ -29,7 +30,7 @@ class Ended:
     result: Result
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Broken:
     """A step failed and the workflow does not go on. `result` is the answer that the workflow chose, if it did."""
 
@@ -38,7 +39,7 @@ class Broken:
     result: Result | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Paused:
     """Nothing to do before `until`."""
 

@@ -10,6 +10,7 @@ from crossdock.model.outcome import Failure, Result
 from crossdock.model.retry import RetryPolicy
 from crossdock.model.states import DeliveryMove
 from crossdock.model.time import Instant, later
+from crossdock.model.value import value
 
 ATTEMPT_BODY_BYTES = 64 * 1024
 """How much of a request and of a response is kept with an attempt."""
@@ -20,7 +21,7 @@ class DeliveryKind(StrEnum):
     NOTIFICATION = "notification"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HandledEvent:
     """What a reply tells: the event and how its run ended. Made of immutable rows, so every attempt sends the same."""
 
@@ -32,7 +33,7 @@ class HandledEvent:
     handled_at: Instant
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LeasedDelivery:
     """A delivery that this process holds, with all that it needs to send it. Its id is its idempotency key for ever."""
 
@@ -63,7 +64,7 @@ class SendReport:
     retry_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """What an attempt means for its delivery. `due_at` is set for a retry."""
 

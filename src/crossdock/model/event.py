@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from crossdock.model.time import Instant
+from crossdock.model.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Request:
     """What was called, byte for byte. Repeated query parameters and headers are kept, in order."""
 
@@ -24,7 +23,7 @@ class Request:
     source_ip: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Event:
     """One accepted call. Immutable."""
 

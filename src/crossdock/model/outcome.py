@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from crossdock.model.time import Instant
+from crossdock.model.value import value
 
 Json: TypeAlias = Any
 """A value made of dict (text keys), list, str, int, float, bool and None only."""
@@ -24,7 +25,7 @@ class Failure:
     """Seconds that the other side asked to be left alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Result:
     """What a run hands back. `body` is the exact bytes of the answer; its type is in `headers`."""
 
@@ -33,7 +34,7 @@ class Result:
     body: bytes = b"null"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Done:
     """The step came to its end."""
 
@@ -42,14 +43,14 @@ class Done:
     """Set by steps that decide the run's result (`respond`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Retry:
     """Failed in passing: trying the step again may help."""
 
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stop:
     """Failed for good: trying again can't help. `result` overrides the answer to a waiting caller."""
 
@@ -57,7 +58,7 @@ class Stop:
     result: Result | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Wait:
     """Nothing to do before `until`; the run gives its slot back."""
 

@@ -8,12 +8,13 @@ from enum import StrEnum
 from crossdock.model.event import Event
 from crossdock.model.outcome import Failure, Json, Result
 from crossdock.model.time import Instant
+from crossdock.model.value import value
 
 MAX_LOSSES = 3
 """How often a run may be lost with its node before it is taken for the cause and fails."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lane:
     """The strict order that a run belongs to. `id` names integration and ordering key."""
 
@@ -32,7 +33,7 @@ class LeasedRun:
     losses: int
     lease_token: str
     lane: Lane | None
-    journal: tuple["JournalEntry", ...] = ()
+    journal: tuple[JournalEntry, ...] = ()
     """What earlier attempts have durably finished."""
 
 
@@ -42,7 +43,7 @@ class StepStatus(StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepRecord:
     """One finished step: what went in, what came out."""
 
@@ -57,7 +58,7 @@ class StepRecord:
     error: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class JournalEntry:
     """What one commit added to a run's history: finished steps, and the result once it is decided."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from crossdock.model.advance import Broken, Ended, Paused, RunEnd
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.retry import RetryPolicy
@@ -11,9 +9,10 @@ from crossdock.model.run import JournalEntry, LeasedRun
 from crossdock.model.states import FINAL_RUN_STATES, RUN_MOVES, RunMove
 from crossdock.model.time import Instant, later
 from crossdock.model.trigger import OnExhausted
+from crossdock.model.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """The run's next move. `due_at` is set where it waits for a time; `result` is what a waiting caller gets."""
 
@@ -59,7 +58,7 @@ def judge_run(
             return Verdict(RunMove.BLOCK if blocks else RunMove.FAIL, entry, None, failure, result)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """What a caller who waits for an event is told: the result, or why there is none (and the answer it chose)."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from crossdock.catalog import Catalog
@@ -18,6 +17,7 @@ from crossdock.model.run import LeasedRun
 from crossdock.model.states import RunMove, RunState
 from crossdock.model.time import Instant, later, seconds_between
 from crossdock.model.trigger import OnExhausted
+from crossdock.model.value import value
 from crossdock.model.verdict import Outcome, Verdict, judge_run
 from crossdock.observe import Observe
 from crossdock.store.settle import NewReply, Settle
@@ -34,7 +34,7 @@ class Senders(Protocol):
     def wake(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ending:
     """An end that is about to be recorded."""
 

@@ -102,6 +102,7 @@ class RunStage:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._to_cancel: set[str] = set()
         self._held: set[str] = set()
+        self._learning: set[tuple[str, int]] = set()
         self._strays: frozenset[str] = frozenset()
         self._look_now = asyncio.Event()
         self._seek_lanes_at: Instant = 0
@@ -121,7 +122,10 @@ class RunStage:
             return None
         if integration.trigger.ordered:
             return Lease(self._node_id, new_token())
-        if integration.id in self._backlog or not self._slots.take(integration.id, self._limit(integration.id)):
+        limit = self._limit(integration.id)
+        if integration.id in self._backlog and self._slots.free(integration.id, limit) * 2 < limit:
+            return None  # what waits goes first
+        if not self._slots.take(integration.id, limit):
             self._backlog[integration.id] = None
             return None
         return Lease(self._node_id, new_token())
@@ -148,8 +152,7 @@ class RunStage:
     def _start(self, run: LeasedRun) -> asyncio.Task[None]:
         self._held.add(run.lease_token)
         task = asyncio.get_running_loop().create_task(self._work(run))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._track(task)
         return task
 
     async def _work(self, run: LeasedRun) -> None:
@@ -221,7 +224,25 @@ class RunStage:
         if live is None:
             return PURE_CONCURRENCY
         workflow = self._workflows.known(integration_id, live.integration.workflow_number)
+        if workflow is None:
+            self._learn(integration_id, live.integration.workflow_number)
         return PURE_CONCURRENCY if workflow and workflow.is_pure else live.integration.trigger.concurrency
+
+    def _learn(self, integration_id: str, number: int) -> None:
+        """Compile a published workflow before its first run asks for it: whether it is pure decides its limit."""
+        if (integration_id, number) not in self._learning:
+            self._learning.add((integration_id, number))
+            self._track(asyncio.get_running_loop().create_task(self._compile(integration_id, number)))
+
+    async def _compile(self, integration_id: str, number: int) -> None:
+        try:
+            await self._workflows.get(integration_id, number)
+        except (LookupError, CrossdockError) as error:
+            logger.debug("workflow %s of %s can't be used: %s", number, integration_id, error)
+
+    def _track(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _release(self, integration_id: str, count: int = 1) -> None:
         self._slots.release(integration_id, count)
@@ -266,8 +287,7 @@ class RunStage:
                 lane.task.cancel()
             lane = self._lanes[lane_id] = OwnedLane(lane_id, integration_id, token)
             lane.task = asyncio.get_running_loop().create_task(self._drive(lane))
-            self._tasks.add(lane.task)
-            lane.task.add_done_callback(self._tasks.discard)
+            self._track(lane.task)
         return lane
 
     async def _drive(self, lane: OwnedLane) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias
 
 import msgspec
@@ -15,13 +14,14 @@ from crossdock.model.event import Event, Request
 from crossdock.model.run import Lane, LeasedRun
 from crossdock.model.states import RunState
 from crossdock.model.time import Instant, later
+from crossdock.model.value import value
 from crossdock.store import schema
 from crossdock.store.statements import RowInsert
 
 encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lease:
     """What this node offers: a free slot for the run, or to own the lane that the event goes to."""
 
@@ -29,14 +29,14 @@ class Lease:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DedupeKey:
     key: str
     within: float
     """Seconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted:
     """The event is durable. `run` is set when it is leased to this node.
 
@@ -50,14 +50,14 @@ class Accepted:
     lane_token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Duplicate:
     """Nothing was recorded: `event_id` is the first event with this key."""
 
     event_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accept:
     """A call to be recorded. Its answer is `Accepted` or `Duplicate`.
 

@@ -34,6 +34,7 @@ from crossdock.model.delivery import ATTEMPT_BODY_BYTES, DeliveryKind, HandledEv
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.states import DELIVERY_MOVES, FINAL_DELIVERY_STATES, DeliveryMove, DeliveryState, RunState
 from crossdock.model.time import Instant
+from crossdock.model.value import value
 from crossdock.store import schema
 from crossdock.store.accept import encode, event_of
 from crossdock.store.journal import result_of
@@ -53,7 +54,7 @@ TOO_LATE = "the time for the reply ran out before it was delivered"
 # --- the end of a try ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AttemptSettle:
     """What became of a leased delivery: DELIVER, FAIL, RETRY, EXPIRE or HAND_BACK. Its answer says whether it landed.
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Executable, String, Subquery, exists, func, n
 from crossdock.model.run import LeasedRun
 from crossdock.model.states import RUN_MOVES, RunMove, RunState, WaitingFor
 from crossdock.model.time import Instant
+from crossdock.model.value import value
 from crossdock.store import schema
 from crossdock.store.claims import COLUMNS, IS_CLAIMABLE, IS_UNFINISHED, read_leased, taken
 from crossdock.store.settle import Settle
@@ -26,7 +27,7 @@ lane = schema.lane
 # --- the owner's changes ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LaneClaim:
     """Take a run of a lane that this node owns."""
 
@@ -37,7 +38,7 @@ class LaneClaim:
     lane_token: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LaneTurn:
     """End the head (`settle`) and take the next (`claim`), either may be missing. Its answer says what landed.
 
@@ -52,6 +53,8 @@ class LaneTurn:
     @classmethod
     def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[tuple[bool, bool]]:
         settles = [change.settle for change in changes if change.settle is not None]
+        if len({settle.event_id for settle in settles}) < len(settles):
+            return [answer for change in changes for answer in cls.record(connection, [change])]  # as Settle does
         settled = dict(zip((s.event_id for s in settles), Settle.record(connection, settles), strict=True))
         ended = [change.settle is None or settled[change.settle.event_id] for change in changes]
         claims = [c.claim for c, landed in zip(changes, ended, strict=True) if landed and c.claim is not None]
@@ -62,7 +65,7 @@ class LaneTurn:
         ]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LaneBurst:
     """Several runs of one lane, taken and ended in one commit: for workflows without side effects, which may be worked
     out before it. Its answer says for each run whether it landed.
@@ -100,7 +103,7 @@ _take_runs = RowUpdate({**COLUMNS, "lane_token": String()}, _build_take)
 # --- what waits in a lane --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QueuedRun:
     """A run in its lane, as it stands there."""
 

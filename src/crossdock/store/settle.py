@@ -7,7 +7,6 @@ its reply) is written when the guarded change did not land.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from sqlalchemy import BigInteger, Connection, Executable, Integer, String, Subquery, Text, null, select, update
@@ -16,12 +15,13 @@ from crossdock.model.outcome import Failure
 from crossdock.model.run import JournalEntry
 from crossdock.model.states import FINAL_RUN_STATES, RUN_MOVES, DeliveryState, RunMove, WaitingFor
 from crossdock.model.time import Instant
+from crossdock.model.value import value
 from crossdock.store import schema
 from crossdock.store.journal import entry_row, insert_entries
 from crossdock.store.statements import RowInsert, RowUpdate
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NewReply:
     """A reply that is owed once the run has ended; `lease` is (node, token) when a sender is free for it."""
 
@@ -31,7 +31,7 @@ class NewReply:
     lease: tuple[str, str] | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settle:
     """The end of one start of a run. Its answer says whether it landed.
 
@@ -52,6 +52,9 @@ class Settle:
 
     @classmethod
     def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[bool]:
+        if len({change.event_id for change in changes}) < len(changes):
+            # A stale worker and the run's holder end it in one commit: each change must meet the row by itself.
+            return [landed for change in changes for landed in cls.record(connection, [change])]
         landed = {row.event_id for row in _settle_runs.execute(connection, [_settle_row(c) for c in changes])}
         kept = [change for change in changes if change.event_id in landed]
         insert_entries.execute(connection, [entry_row(c.event_id, c.entry) for c in kept if c.entry is not None])
@@ -61,7 +64,7 @@ class Settle:
         return [change.event_id in landed for change in changes]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Checkpoint:
     """Steps that have finished while the run goes on. Its answer says whether it landed."""
 
@@ -73,9 +76,11 @@ class Checkpoint:
 
     @classmethod
     def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[bool]:
-        held = {row.event_id for row in _held_runs.execute(connection, [(c.event_id, c.lease_token) for c in changes])}
-        insert_entries.execute(connection, [entry_row(c.event_id, c.entry) for c in changes if c.event_id in held])
-        return [change.event_id in held for change in changes]
+        held = {tuple(row) for row in _held_runs.execute(connection, [(c.event_id, c.lease_token) for c in changes])}
+        landed = [(change.event_id, change.lease_token) in held for change in changes]
+        kept = [change for change, has_landed in zip(changes, landed, strict=True) if has_landed]
+        insert_entries.execute(connection, [entry_row(change.event_id, change.entry) for change in kept])
+        return landed
 
 
 def _settle_row(change: Settle) -> tuple[Any, ...]:
@@ -89,9 +94,9 @@ def _settle_row(change: Settle) -> tuple[Any, ...]:
         change.due_at if change.due_at is not None else change.now,
         change.now if state in FINAL_RUN_STATES else None,
         -1 if change.move in UNCOUNTED else 0,
-        failure.kind if failure else None,
+        clean(failure.kind) if failure else None,
         clean(failure.message) if failure else None,
-        failure.step if failure else None,
+        clean(failure.step) if failure and failure.step else None,
     )
 
 
@@ -150,7 +155,7 @@ _settle_runs = RowUpdate(
 
 def _build_held(v: Subquery) -> Executable:
     run = schema.run
-    held = select(run.c.event_id).join(
+    held = select(run.c.event_id, run.c.lease_token).join(
         v, (run.c.event_id == v.c.event_id) & (run.c.lease_token == v.c.lease_token) & (run.c.state == "running")
     )
     # Differs: on PostgreSQL another node could rescue the run between this read and the commit.
