@@ -169,9 +169,9 @@ def test_a_blocked_lane_is_shown_and_skipped(cli: Command, program: Program) -> 
         cli("send", ORDERED["name"], "--data", body)
     lane = _blocked_lane(cli)
 
-    assert lane["depth"] == 2
+    assert lane["waiting"] == 1
     assert "blocked" in cli("lanes", "list", ORDERED["name"]).out
-    assert cli("lanes", "skip", ORDERED["name"], lane["lane"] or "").out == "The head was skipped.\n"
+    assert cli("lanes", "skip", ORDERED["name"], lane["id"]).out == "The head was skipped.\n"
     statuses = _final_statuses(cli)
     assert statuses == ["succeeded", "failed"]
 
@@ -180,7 +180,7 @@ def _blocked_lane(cli: Command) -> Any:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         lanes = cli("lanes", "list", ORDERED["name"], "--json").json
-        if lanes and lanes[0]["blocked"]:
+        if lanes and lanes[0]["status"] == "blocked":
             return lanes[0]
     raise AssertionError("the lane was not blocked")
 

@@ -20,7 +20,7 @@ from crossdock.cli.options import (
 
 app = typer.Typer(no_args_is_help=True, help="Lanes of ordered integrations, and their failed heads.")
 
-LaneName = Annotated[str, typer.Argument(metavar="LANE", help="The lane's name in the list, or its ordering key.")]
+LaneName = Annotated[str, typer.Argument(metavar="LANE", help="The lane's id in the list, or its ordering key.")]
 
 
 @app.command("list")
@@ -38,15 +38,15 @@ def list_lanes(
         head = lane["head"]
         rows.append(
             (
-                lane["lane"],
-                "blocked" if lane["blocked"] else head["status"],
-                lane["depth"],
-                head["event_id"],
-                head["since"],
-                output.compact(head["error"] or "", 80),
+                lane["id"],
+                lane["status"],
+                lane["waiting"],
+                head["id"],
+                head["received_at"],
+                output.compact((head["error"] or {}).get("message") or "", 80),
             )
         )
-    output.show_table(("LANE", "STATUS", "DEPTH", "HEAD", "SINCE", "ERROR"), rows, empty="No lane has work.")
+    output.show_table(("LANE", "STATUS", "BEHIND", "HEAD", "RECEIVED", "ERROR"), rows, empty="No lane has work.")
 
 
 @app.command("retry")
@@ -70,6 +70,6 @@ def park(integration: IntegrationName, lane: LaneName, url: Url = DEFAULT_URL, t
 def _decide(url: str, token: str | None, integration: str, lane: str, move: str) -> None:
     with connect(url, token) as api:
         integration_id = find_integration(api, integration)["id"]
-        named = [item["lane"] for item in api.items("integrations", integration_id, "lanes") if item["key"] == lane]
+        named = [item["id"] for item in api.items("integrations", integration_id, "lanes") if item["key"] == lane]
         api.post("integrations", integration_id, "lanes", named[0] if named else lane, move)
     typer.echo({"retry": "The head runs again.", "skip": "The head was skipped.", "park": "The head is parked."}[move])
