@@ -167,13 +167,11 @@ class Settings(BaseSettings):
     retention: Duration = Field(
         DEFAULT_RETENTION_SECONDS,
         gt=0,
-        description="How long finished events are kept where an integration does not say.",
+        description="How long the events of integrations that were deleted are kept; each integration has its own.",
     )
 
     workflows: Path | None = Field(None, description="Folder with the modules that `python` steps call.")
     threads: int = Field(16, ge=1, le=512, description="Threads for `python` steps that are plain functions.")
-    run_slots: int = Field(256, ge=1, le=10_000, description="Runs that this process works on at the same time.")
-    delivery_slots: int = Field(64, ge=1, le=10_000, description="Replies that this process sends at the same time.")
     queue_limit: int = Field(
         100_000, ge=1, description="Unfinished runs from which on calls are answered 503 with Retry-After."
     )
@@ -196,9 +194,6 @@ class Settings(BaseSettings):
         "reach, plain HTTP included.",
     )
 
-    max_body_bytes: int = Field(
-        16 * 1024 * 1024, ge=1, le=1024**3, description="The largest body that any integration may accept."
-    )
     head_timeout: Duration = Field(10.0, gt=0, le=LONGEST_WAIT, description="For a caller to send the whole head.")
     body_timeout: Duration = Field(30.0, gt=0, le=LONGEST_WAIT, description="For a caller to send the whole body.")
     stop_grace: Duration = Field(
