@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 
 import uvloop
 
@@ -216,7 +217,7 @@ class Node:
         if configured is not None:
             admins.append(AdminToken("admin token", configured, self.workspace_id, DEFAULT_WORKSPACE))
         self.tokens = Tokens(store, system_now, admins)
-        rules = Rules(compile_workflow, self.guard.check_url)
+        rules = Rules(partial(compile_workflow, functions=self.functions), self.guard.check_url)
         ports = IntegrationPorts(store, self.vault, catalog, rules, system_now, settings.url_at(settings.port))
         stages = Stages(self.run, self.deliver)
         integrations = Integrations(ports)

@@ -221,6 +221,13 @@ async def test_a_broken_module_stays_what_it_was_and_is_reported(functions_of: M
     assert (await call(functions, "f")).output == 1
 
 
+async def test_what_is_wrong_at_the_start_is_told_once(functions_of: Make):
+    functions = functions_of("def f(:")
+
+    assert functions.refresh() == functions.problems != []
+    assert functions.refresh() == []
+
+
 async def test_a_mended_module_works_again(functions_of: Make):
     functions = functions_of("def f(:")
 

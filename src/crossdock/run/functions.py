@@ -48,25 +48,28 @@ class Functions:
         self._modules = FolderModules(folder) if folder is not None else None
         self._threads = Threads(threads)
         self._found: dict[str, Function] = {}
-        self.refresh()
+        self._is_news = False
+        self._read()
 
     def refresh(self) -> list[str]:
-        """Read the folder again if a file in it has changed; what is wrong with its modules then, with file and line.
+        """Read the folder again if a file in it has changed; what is wrong with its modules, with file and line, unless
+        that was told before. The first call tells what was wrong at the start.
 
         Modules that can't be imported stay what they were, and so do functions that are being called.
         """
-        if self._modules is None:
-            return []
-        before = self._modules.loaded
-        problems = self._modules.refresh()
-        if self._modules.loaded is not before:
+        self._read()
+        news, self._is_news = self._is_news, False
+        return self.problems if news else []
+
+    def _read(self) -> None:
+        if self._modules is not None and self._modules.refresh():
             self._found = {}
-        return problems
+            self._is_news = True
 
     @property
     def problems(self) -> list[str]:
         """What is wrong with the folder's modules as they are now."""
-        return list(self._modules.problems.values()) if self._modules is not None else []
+        return sorted(self._modules.problems.values()) if self._modules is not None else []
 
     @property
     def hanging(self) -> int:

@@ -62,12 +62,12 @@ class FolderModules:
         """Why a module could not be imported, by its name."""
         sys.meta_path.append(self._finder)
 
-    def refresh(self) -> list[str]:
-        """Import everything anew if a file has changed; what is wrong with the modules then. A module that can't be
-        imported stays what it was. Runs the modules' own code, so call it in a thread."""
+    def refresh(self) -> bool:
+        """Import everything anew if a file has changed; whether it had. A module that can't be imported stays what it
+        was. Runs the modules' own code, so call it in a thread."""
         stamp = self._look()
         if stamp == self._stamp:
-            return []
+            return False
         self._stamp = stamp
         before = dict(self.loaded)
         self._forget(before)
@@ -82,7 +82,7 @@ class FolderModules:
         for name in problems.keys() & before.keys():
             loaded[name] = sys.modules[name] = before[name]
         self.loaded, self.problems = loaded, problems
-        return [problems[name] for name in sorted(problems)]
+        return True
 
     def close(self) -> None:
         self._forget(self.loaded)
