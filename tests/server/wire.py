@@ -83,7 +83,7 @@ async def connected(port: int) -> AsyncIterator[Wire]:
         await wire.close()
 
 
-async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def echo(scope: Any, receive: Any, send: Any) -> None:
     """Answers with what the application was given: method, path, query, header names and body."""
     body = bytearray()
     while True:
