@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from crossdock.deliver.stage import SENDERS_PER_INTEGRATION
+from crossdock.deliver.queue import DEFAULT_QUEUE_LIMITS
 from crossdock.model.states import DeliveryState
 from crossdock.model.time import later
 from crossdock.outbound.signatures import sign
@@ -20,6 +20,8 @@ from tests.support.postgres import OwnServer, free_port
 from tests.support.replies import NODE
 from tests.support.sink import Sink
 
+MOST = DEFAULT_QUEUE_LIMITS.most_senders
+ROOM = DEFAULT_QUEUE_LIMITS.room
 SENT = {DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.EXPIRED}
 
 
@@ -227,7 +229,7 @@ async def test_two_nodes_send_each_reply_once(yard: Yard, sink: Sink) -> None:
 
 async def test_a_long_backlog_goes_out_whole(yard: Yard, sink: Sink) -> None:
     await yard.add("int_a", sink.url)
-    owed = [await yard.owe() for _ in range(5 * SENDERS_PER_INTEGRATION + 3)]
+    owed = [await yard.owe() for _ in range(2 * ROOM + 3)]
 
     yard.stage.wake()
 
@@ -244,33 +246,33 @@ async def test_targets_that_hang_hold_up_their_own_integration_only(yard: Yard, 
     slow.otherwise = replace(slow.otherwise, gate=gate)
     await yard.add("int_slow", slow.url)
     await yard.add("int_fast", sink.url)
-    for _ in range(3 * SENDERS_PER_INTEGRATION):
+    for _ in range(ROOM + 20):
         await yard.owe("int_slow")
 
     yard.stage.wake()
-    await slow.wait_for(SENDERS_PER_INTEGRATION)
+    await slow.wait_for(MOST)
     swift = await yard.hand_over("int_fast")
     found = await yard.owe("int_fast")
     yard.stage.wake()
 
     for owed in (swift, found):
         assert (await yard.ledger.until(owed.id, SENT)).state is DeliveryState.DELIVERED
-    assert len(slow.requests) == SENDERS_PER_INTEGRATION
-    assert not yard.stage.try_reserve("int_slow")
+    assert len(slow.requests) == MOST
     gate.set()
-    await slow.wait_for(3 * SENDERS_PER_INTEGRATION)
+    await slow.wait_for(ROOM + 20)
     await yard.stage.stop(20)
     await slow.stop()
 
 
-async def test_a_sender_that_was_not_needed_is_free_again(yard: Yard, sink: Sink) -> None:
+async def test_room_that_was_not_needed_is_free_again(yard: Yard, sink: Sink) -> None:
     await yard.add("int_a", sink.url)
-    for _ in range(SENDERS_PER_INTEGRATION):
+    for _ in range(ROOM):
         assert yard.stage.try_reserve("int_a")
     assert not yard.stage.try_reserve("int_a")
     owed = await yard.owe()
 
-    yard.stage.unreserve("int_a")
+    for _ in range(ROOM):
+        yard.stage.unreserve("int_a")
 
     assert (await yard.ledger.until(owed.id, SENT)).state is DeliveryState.DELIVERED
 
@@ -378,6 +380,19 @@ async def test_a_stop_hands_back_what_does_not_finish_in_time(yard: Yard, sink: 
 
     shown = await yard.ledger.shown(owed.id)
     assert (shown.state, shown.attempts) == (DeliveryState.QUEUED, 0)
+
+
+async def test_a_stop_hands_back_what_still_waits_for_a_sender(yard: Yard, sink: Sink) -> None:
+    await yard.add("int_a", sink.url)
+    sink.otherwise = replace(sink.otherwise, gate=asyncio.Event())
+    owed = [await yard.hand_over() for _ in range(MOST + 5)]
+    await sink.wait_for(MOST)
+
+    await yard.stage.stop(0.05)
+
+    for one in owed:
+        shown = await yard.ledger.shown(one.id)
+        assert (shown.state, shown.attempts) == (DeliveryState.QUEUED, 0)
 
 
 async def test_what_is_handed_over_during_a_stop_is_handed_back(yard: Yard, sink: Sink) -> None:

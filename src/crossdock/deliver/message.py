@@ -6,6 +6,7 @@ the call that carried credentials were replaced when it was recorded, and are le
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -80,6 +81,7 @@ _OWN_NAMES = frozenset({"idempotency-key", "webhook-signature"})
 """They sound like credentials, but operators need them to find and check a message."""
 
 
+@functools.lru_cache(maxsize=1_024)
 def _is_hidden(name: str) -> bool:
     return is_secret_header(name) and name.lower() not in _OWN_NAMES
 

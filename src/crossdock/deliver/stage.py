@@ -1,22 +1,22 @@
 """Stage 3: deliveries go out.
 
 They come in two ways: leased and handed over in memory once the end of their run is durable (`try_reserve`,
-`hand_over`), and claimed from the store when senders become free or retries become due. Each try ends in one guarded
-change. Senders are bounded in all and for each integration, so that targets that hang hold up their own integration
-only; a sender is free again as soon as the exchange has ended, before its end is recorded.
+`hand_over`), and claimed from the store when there is room or retries become due. They wait in a `SendQueue`, which is
+fair between integrations. Each try ends in one guarded change; the sender is idle again before that is recorded.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 
 from crossdock.catalog import Catalog, LiveIntegration
 from crossdock.clock import Clock, Fraction, new_token
 from crossdock.deliver.message import Sealing, reply_body, reply_headers, shown_headers
+from crossdock.deliver.queue import SendQueue
 from crossdock.model.delivery import LeasedDelivery, SendReport, judge_attempt
 from crossdock.model.errors import StoreUnavailable
 from crossdock.model.integration import ReplySettings
@@ -36,8 +36,7 @@ from crossdock.store.deliveries import (
 )
 from crossdock.store.patience import until_recorded
 
-TOTAL_SENDERS = 256
-SENDERS_PER_INTEGRATION = 16
+CLAIM_BATCH = 64
 LOOK_SECONDS = 1.0
 UNKNOWN_INTEGRATION_SECONDS = 5.0
 """How soon to try again when another node knows an integration that this one has not read yet, or can't read."""
@@ -70,8 +69,9 @@ class DeliverStage:
         self._node_id = node_id
         self._retry = retry
         self._limits = limits
-        self._senders = Senders(TOTAL_SENDERS, SENDERS_PER_INTEGRATION)
+        self._queue = SendQueue()
         self._backlog: OrderedDict[str, None] = OrderedDict()
+        self._claiming: set[str] = set()
         self._sending: set[asyncio.Task[object]] = set()
         self._tasks: set[asyncio.Future[object]] = set()
         self._look_now = asyncio.Event()
@@ -82,25 +82,27 @@ class DeliverStage:
     # --- from the run stage ----------------------------------------------------------------------------------------
 
     def try_reserve(self, integration_id: str) -> bool:
-        """Take a sender for a reply that is about to be recorded; False: record it unleased, it will be claimed.
+        """Make room for a reply that is about to be recorded; False: record it unleased, it will be claimed.
 
-        What is taken has to come back by `hand_over` or `unreserve`.
+        Room that was made has to be used by `hand_over` or given back by `unreserve`.
         """
         if self._stopping:
             return False
-        if integration_id in self._backlog or not self._senders.take(integration_id):
-            self._backlog[integration_id] = None  # those that wait go first
+        if integration_id in self._backlog or not self._queue.reserve(integration_id):
+            self._backlog[integration_id] = None  # those that wait in the store go first
             return False
         return True
 
     def unreserve(self, integration_id: str) -> None:
-        """Nothing was recorded after all: the sender is free again."""
-        self._release(integration_id)
+        """Nothing was recorded after all: there is room again."""
+        self._queue.release(integration_id)
+        self._pump_soon()
 
     def hand_over(self, deliveries: Sequence[LeasedDelivery]) -> None:
-        """Send freshly recorded deliveries whose senders were taken by `try_reserve`."""
+        """Send freshly recorded deliveries for which `try_reserve` made room."""
         for delivery in deliveries:
-            self._start(delivery)
+            self._queue.put(delivery)
+        self._start_senders()
 
     def wake(self) -> None:
         """Something may have become due."""
@@ -108,8 +110,11 @@ class DeliverStage:
 
     # --- one delivery ----------------------------------------------------------------------------------------------
 
-    def _start(self, delivery: LeasedDelivery) -> None:
-        self._track(asyncio.get_running_loop().create_task(self._deliver(delivery)))
+    def _start_senders(self) -> None:
+        if self._stopping:
+            self._hand_back_waiting()
+        while (delivery := self._queue.take()) is not None:
+            self._track(asyncio.get_running_loop().create_task(self._deliver(delivery)))
 
     def _track(self, task: asyncio.Future[object]) -> None:
         self._tasks.add(task)
@@ -119,7 +124,9 @@ class DeliverStage:
         try:
             settle = await self._try_to_send(delivery)
         finally:
-            self._release(delivery.integration_id)
+            self._queue.done(delivery.integration_id)
+            self._start_senders()
+            self._pump_soon()
         self._landed(delivery, settle, has_landed=await self._record(delivery, settle))
 
     async def _record(self, delivery: LeasedDelivery, settle: AttemptSettle) -> bool:
@@ -134,8 +141,6 @@ class DeliverStage:
     async def _try_to_send(self, delivery: LeasedDelivery) -> AttemptSettle:
         """One try. Whatever happens in it, there is a change to record."""
         now = self._clock()
-        if self._stopping:
-            return _settle(delivery, DeliveryMove.HAND_BACK, now)
         if _is_over(delivery, now):
             return _settle(delivery, DeliveryMove.EXPIRE, now, error=TOO_LATE)
         task = asyncio.current_task()
@@ -180,7 +185,10 @@ class DeliverStage:
     async def _without_integration(self, delivery: LeasedDelivery) -> AttemptSettle:
         """The integration is not in memory: it was removed, it is newer than what this node has read, or unreadable."""
         now = self._clock()
-        if not await self._store.read(has_integration, delivery.integration_id):
+        is_there = await until_recorded(
+            lambda: self._store.read(has_integration, delivery.integration_id), self._fraction
+        )
+        if not is_there:
             return _settle(delivery, DeliveryMove.FAIL, now, error="the integration was removed")
         due_at = later(now, UNKNOWN_INTEGRATION_SECONDS)
         if delivery.expires_at is not None:
@@ -223,36 +231,39 @@ class DeliverStage:
             event_id = delivery.handled.event.id
             emit(DELIVERY_ENDED, delivery_id=delivery.id, event_id=event_id, state=state.value, error_text=settle.error)
 
-    # --- senders and the backlog -----------------------------------------------------------------------------------
+    # --- the backlog in the store ----------------------------------------------------------------------------------
 
-    def _release(self, integration_id: str, count: int = 1) -> None:
-        self._senders.release(integration_id, count)
+    def _pump_soon(self) -> None:
         if self._backlog and not self._is_pumping and not self._stopping:
             self._is_pumping = True
             asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
-        """Claim for backlogged integrations in turn."""
+        """Claim for each backlogged integration that has room for a batch: small claims cost as much as large ones."""
         self._is_pumping = False
         for integration_id in list(self._backlog):
-            taken = self._senders.take(integration_id, SENDERS_PER_INTEGRATION)
-            if taken:
+            if integration_id not in self._claiming and self._queue.reserve(integration_id, CLAIM_BATCH):
                 self._backlog.move_to_end(integration_id)
-                self._claim(integration_id, taken)
+                self._claim(integration_id, CLAIM_BATCH)
 
     def _claim(self, integration_id: str, count: int) -> None:
         tokens = tuple(new_token() for _ in range(count))
+        self._claiming.add(integration_id)
 
         def claimed(answer: list[LeasedDelivery] | Exception) -> None:
-            found = [] if isinstance(answer, Exception) else answer
-            if len(found) < count:  # after an error `look_forever` finds them again
-                self._backlog.pop(integration_id, None)
-                self._senders.release(integration_id, count - len(found))
-            self.hand_over(found)
+            self._claimed(integration_id, count, [] if isinstance(answer, Exception) else answer)
 
         future = self._store.submit(DeliveryClaim(integration_id, self._node_id, tokens, self._clock()), claimed)
         future.add_done_callback(lambda done: done.cancelled() or done.exception())  # `claimed` has dealt with it
         self._track(future)
+
+    def _claimed(self, integration_id: str, count: int, deliveries: Sequence[LeasedDelivery]) -> None:
+        """Fewer than wanted, or none for a failed claim: the next look finds what still waits."""
+        self._claiming.discard(integration_id)
+        if len(deliveries) < count:
+            self._backlog.pop(integration_id, None)
+            self._queue.release(integration_id, count - len(deliveries))
+        self.hand_over(deliveries)
 
     # --- looking for work ------------------------------------------------------------------------------------------
 
@@ -296,12 +307,18 @@ class DeliverStage:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
+        self._hand_back_waiting()
         await self._settle_down(grace_seconds)
         for task in list(self._sending):
             task.cancel()
         await self._settle_down(CUT_SECONDS)
         for left in list(self._tasks):  # the database is away: whoever sees this node dead takes them back
             left.cancel()
+
+    def _hand_back_waiting(self) -> None:
+        for delivery in self._queue.drain():
+            settle = _settle(delivery, DeliveryMove.HAND_BACK, self._clock())
+            self._track(asyncio.get_running_loop().create_task(self._record(delivery, settle)))
 
     async def _settle_down(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -313,29 +330,6 @@ class DeliverStage:
     def in_flight(self) -> int:
         """How many exchanges with targets run now."""
         return len(self._sending)
-
-
-class Senders:
-    """How many exchanges may run at once, in all and for each integration."""
-
-    def __init__(self, total: int, per_integration: int) -> None:
-        self._free = total
-        self._per_integration = per_integration
-        self._busy: Counter[str] = Counter()
-
-    def take(self, integration_id: str, wanted: int = 1) -> int:
-        """Take up to `wanted` senders; how many there were."""
-        taken = max(0, min(wanted, self._free, self._per_integration - self._busy[integration_id]))
-        self._free -= taken
-        self._busy[integration_id] += taken
-        return taken
-
-    def release(self, integration_id: str, count: int = 1) -> None:
-        """Give senders back."""
-        self._free += count
-        self._busy[integration_id] -= count
-        if not self._busy[integration_id]:
-            del self._busy[integration_id]
 
 
 def _is_over(delivery: LeasedDelivery, now: Instant) -> bool:
