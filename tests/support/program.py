@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the server answered. `document` is the JSON body, or None."""
+    """What the server answered; header names in lower case. `document` is the JSON body, or None."""
 
     status: int
     headers: Mapping[str, str]
@@ -144,10 +145,10 @@ class Program:
         request = urllib.request.Request(self.url + path, data=body, method=method, headers=given)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
-                return Reply(answer.status, dict(answer.headers), answer.read())
+                return Reply(answer.status, _by_lower_name(answer.headers), answer.read())
         except urllib.error.HTTPError as error:
             with error:
-                return Reply(error.code, dict(error.headers), error.read())
+                return Reply(error.code, _by_lower_name(error.headers), error.read())
 
     def call(self, path: str, document: Any) -> Reply:
         """Call the integration at `path` of the default workspace."""
@@ -173,3 +174,7 @@ def _environment(settings: Mapping[str, str]) -> dict[str, str]:
     ours = {f"CROSSDOCK_{name.upper()}": value for name, value in settings.items()}
     path = os.pathsep.join([str(SOURCE), *filter(None, [kept.get("PYTHONPATH")])])
     return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "CROSSDOCK_ADMIN_TOKEN": ADMIN_TOKEN, **ours}
+
+
+def _by_lower_name(headers: Message) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
