@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +19,13 @@ from typing import TypeAlias
 
 import jsonschema_rs
 
+from crossdock import observe
 from crossdock.expressions import compile_value
 from crossdock.model.errors import CrossdockError
 from crossdock.model.expression import Expression, ExpressionError
 from crossdock.model.integration import ApiKey, Integration, ReplySettings
 from crossdock.model.outcome import Json
+from crossdock.observe import CONFIGURATION_BROKEN, emit
 from crossdock.store import Store
 from crossdock.store.configuration import configuration_number
 from crossdock.store.integration_document import read_integration
@@ -33,8 +34,6 @@ from crossdock.store.live_configuration import LiveConfiguration, read_live_conf
 from crossdock.store.secrets import SecretRow
 from crossdock.store.versions import version
 from crossdock.vault import Sealed, Vault
-
-logger = logging.getLogger(__name__)
 
 CheckBody: TypeAlias = Callable[[Json], list[str]]
 """What is wrong with a body, each with the place where; nothing when it is valid."""
@@ -117,6 +116,7 @@ class Catalog:
         async with self._reloading:
             configuration = await self._store.read(read_live_configuration)
             self.snapshot = self._build(configuration)
+        observe.emit(observe.CONFIGURATION_LOADED, integrations=len(self.snapshot.by_id), number=configuration.number)
 
     async def reload_if_changed(self) -> bool:
         """Reload when the configuration was changed since the last time, by whatever node; whether it was."""
@@ -160,7 +160,7 @@ class Catalog:
                 broken[row.id] = f"{type(error).__name__}: {error}"
                 broken_paths.add((row.workspace, row.path))
                 if row.id not in self.snapshot.broken:
-                    logger.error("integration %s (%s) can't be used: %s", row.name, row.id, error)
+                    emit(CONFIGURATION_BROKEN, integration=row.id, name=row.name, reason=str(error))
         self._rows = {row.id: (row, keys[row.id]) for row in configuration.integrations if row.id in live}
         return Snapshot(
             by_path=MappingProxyType({(one.integration.workspace, one.integration.path): one for one in live.values()}),

@@ -244,9 +244,10 @@ class LogEvent:
 SERVER_STARTED = LogEvent("server.started", logging.INFO, "Calls are accepted from now on.")
 SERVER_STOPPING = LogEvent("server.stopping", logging.INFO, "No more calls are accepted; running work may finish.")
 SERVER_STOPPED = LogEvent("server.stopped", logging.INFO, "Everything has ended or was handed back.")
-SERVER_STOP_FORCED = LogEvent("server.stop_forced", logging.WARNING, "A second signal: running work was handed back.")
+SERVER_STOP_FORCED = LogEvent(
+    "server.stop_forced", logging.WARNING, "A second signal: ended at once; the next start takes over what was running."
+)
 REQUEST_CRASHED = LogEvent("request.crashed", logging.ERROR, "A request met a fault of the program; answered 500.")
-CONFIGURATION_LOADED = LogEvent("configuration.loaded", logging.INFO, "The integrations in memory were replaced.")
 CONFIGURATION_BROKEN = LogEvent(
     "configuration.broken", logging.ERROR, "An integration can't be used as it is stored; the others work."
 )
@@ -258,21 +259,23 @@ RUN_RETRYING = LogEvent("run.retrying", logging.DEBUG, "An attempt failed and is
 RUN_CRASHED = LogEvent("run.crashed", logging.ERROR, "A run met a fault of the program; settled as failed.")
 RUNS_TAKEN_OVER = LogEvent("runs.taken_over", logging.WARNING, "Runs of a process that died were taken over.")
 LEASE_LOST = LogEvent("lease.lost", logging.WARNING, "A late write was refused: others took the work over.")
+WORKFLOW_UNUSABLE = LogEvent("workflow.unusable", logging.DEBUG, "A workflow version can't be compiled; its runs fail.")
+LOOK_FAILED = LogEvent("run.look_failed", logging.DEBUG, "The database could not be asked for work; asked again soon.")
+LANE_STUMBLED = LogEvent("lane.stumbled", logging.ERROR, "A lane met a fault of the program; it starts again.")
 LANE_BLOCKED = LogEvent("lane.blocked", logging.WARNING, "The head of a lane failed for good; an operator has to act.")
 DELIVERY_ENDED = LogEvent("delivery.ended", logging.DEBUG, "A delivery came to a final state.")
 DELIVERY_CRASHED = LogEvent("delivery.crashed", logging.ERROR, "A delivery met a fault of the program; tried again.")
-FUNCTIONS_LOADED = LogEvent("functions.loaded", logging.INFO, "The modules of the workflows folder were read.")
 FUNCTIONS_BROKEN = LogEvent("functions.broken", logging.ERROR, "A module of the workflows folder can't be imported.")
+CHANGE_REFUSED = LogEvent("store.change_refused", logging.ERROR, "The database refused a change; the others landed.")
+FOLLOW_UP_FAILED = LogEvent("store.follow_up_failed", logging.ERROR, "What follows a recorded change met a fault.")
+LANE_STUMBLED = LogEvent("lane.stumbled", logging.ERROR, "A lane met a fault of the program; it is read again.")
 STORE_LOST = LogEvent("store.lost", logging.ERROR, "The database can't be written or read now.")
-STORE_RECOVERED = LogEvent("store.recovered", logging.INFO, "The database works again.")
-STORE_MIGRATED = LogEvent("store.migrated", logging.INFO, "The tables were brought to this version.")
 HEARTBEAT_FAILED = LogEvent("node.heartbeat_failed", logging.WARNING, "This process could not say that it lives.")
 NODE_FENCED = LogEvent(
     "node.fenced", logging.ERROR, "This process was silent too long; it starts no more side effects."
 )
 WATCH_FAILED = LogEvent("watch.failed", logging.ERROR, "A watch turn met a fault; the next turn tries again.")
 RETENTION_SWEPT = LogEvent("retention.swept", logging.DEBUG, "Events past their time were removed.")
-HEALTH_CHANGED = LogEvent("health.changed", logging.INFO, "An integration's health changed.")
 
 LOG_EVENTS: tuple[LogEvent, ...] = tuple(value for value in list(globals().values()) if isinstance(value, LogEvent))
 

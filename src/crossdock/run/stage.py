@@ -8,11 +8,11 @@ in one guarded change; what follows from it (the answer, the reply) happens once
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from crossdock import observe
 from crossdock.catalog import Catalog, LiveIntegration
 from crossdock.clock import Clock, Fraction, new_token
 from crossdock.model.advance import Broken
@@ -21,7 +21,7 @@ from crossdock.model.outcome import Failure, Result
 from crossdock.model.run import JournalEntry, LeasedRun
 from crossdock.model.time import Instant, later
 from crossdock.model.verdict import Outcome
-from crossdock.observe import Observe
+from crossdock.observe import LANE_STUMBLED, LOOK_FAILED, RUN_CRASHED, WORKFLOW_UNUSABLE, Observe, emit
 from crossdock.run.compile import CompiledWorkflow
 from crossdock.run.functions import Functions
 from crossdock.run.lanes import LaneDriver, OwnedLane
@@ -47,8 +47,6 @@ from crossdock.store.claims import (
 from crossdock.store.lanes import LaneRelease, acquire_lanes, has_orphan_lanes, release_lanes
 from crossdock.store.patience import until_recorded
 from crossdock.store.settle import Checkpoint
-
-logger = logging.getLogger(__name__)
 
 TOTAL_SLOTS = 1_024
 PURE_CONCURRENCY = 512
@@ -184,7 +182,7 @@ class RunStage:
             failure = Failure("workflow_unusable", f"the run's workflow can't be used: {error}", permanent=True)
             return self._settling.fail(run, failure)
         except Exception as error:
-            logger.exception("a run failed inside Crossdock", extra={"event_id": run.event.id})
+            emit(RUN_CRASHED, error=error, event=run.event.id)
             broken = Broken(None, Failure("internal", f"{type(error).__name__} inside Crossdock; see the log"), None)
             return self._settling.end(run, broken)
 
@@ -238,7 +236,7 @@ class RunStage:
         try:
             await self._workflows.get(integration_id, number)
         except (LookupError, CrossdockError) as error:
-            logger.debug("workflow %s of %s can't be used: %s", number, integration_id, error)
+            emit(WORKFLOW_UNUSABLE, integration=integration_id, number=number, reason=str(error))
 
     def _track(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
@@ -299,8 +297,8 @@ class RunStage:
             except LeaseLost:
                 self._observe.lease_lost("lane")
                 lane.forget()
-            except Exception:
-                logger.exception("a lane stumbled and starts again", extra={"lane": lane.id})
+            except Exception as error:
+                emit(LANE_STUMBLED, error=error, lane=lane.id)
                 lane.forget()
                 await asyncio.sleep(LOOK_SECONDS)
 
@@ -332,7 +330,7 @@ class RunStage:
             try:
                 await self._look()
             except StoreUnavailable as error:
-                logger.debug("looking for work: %s", error)
+                emit(LOOK_FAILED, reason=str(error))
             self._look_now.clear()
             try:
                 await asyncio.wait_for(self._look_now.wait(), LOOK_SECONDS)
