@@ -1,4 +1,4 @@
-"""A document is followed as a reader would follow it: its files are written, its commands carried out, their output read.
+"""A document is followed as its reader would: its files are written, its commands carried out, their output read.
 
 A comment before a code block says what it is:
 

@@ -30,17 +30,29 @@ class RunState(StrEnum):
 
 class RunMove(StrEnum):
     CLAIM = "claim"
+    """A node takes it to work on it, and leases it under a new token."""
     HAND_BACK = "hand back"
+    """Its node stops in order and returns it unfinished; the start does not count as an attempt."""
     RESCUE = "rescue"
+    """Its node is dead; another one takes it back. Lost so for the third time, it fails instead."""
     SUCCEED = "succeed"
+    """The last step is done."""
     FAIL = "fail"
+    """A failure that trying again can't help, or the last attempt failed and no lane holds it."""
     RETRY = "retry"
+    """A failure that may pass, and there are attempts left."""
     DELAY = "delay"
+    """It has nothing to do before a time, and gives its slot back."""
     BLOCK = "block"
+    """It failed for good as the head of a lane that waits for an operator then."""
     RELEASE = "release"
+    """Its time has come, or an operator lets it try again, with all its attempts."""
     PARK = "park"
+    """An operator takes it out of its lane, so that the lane goes on."""
     SKIP = "skip"
+    """An operator gives it up, so that its lane goes on."""
     CANCEL = "cancel"
+    """Someone stops it, or its integration was removed. Work in progress is broken off."""
 
 
 class WaitingFor(StrEnum):
@@ -94,13 +106,21 @@ class DeliveryState(StrEnum):
 
 class DeliveryMove(StrEnum):
     CLAIM = "claim"
+    """A node takes it to send it, and leases it under a new token."""
     HAND_BACK = "hand back"
+    """Its node stops in order before it was sent."""
     RESCUE = "rescue"
+    """Its node is dead; it is sent again, with the same idempotency key."""
     DELIVER = "deliver"
+    """The target answered 2xx."""
     FAIL = "fail"
+    """The target refused it, its address is forbidden, or the last attempt failed."""
     RETRY = "retry"
+    """No answer, or one that says that the same message may succeed later."""
     EXPIRE = "expire"
+    """Its time is over, whether it waits or is being sent."""
     CANCEL = "cancel"
+    """Its integration was removed while it waited."""
 
 
 _WAITING_DELIVERY = frozenset({DeliveryState.QUEUED, DeliveryState.RETRYING})
