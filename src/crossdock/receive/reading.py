@@ -55,9 +55,7 @@ def read_query(raw: bytes, declared: Sequence[QueryParameter]) -> tuple[tuple[st
     return (*pairs, *defaults)
 
 
-async def read_body(
-    receive: Receive, headers: Sequence[tuple[bytes, bytes]], trigger: Trigger
-) -> bytes:
+async def read_body(receive: Receive, headers: Sequence[tuple[bytes, bytes]], trigger: Trigger) -> bytes:
     """The whole body. TooLarge as soon as the limit is passed, declared or real; compressed bodies are refused."""
     limit = trigger.max_body_bytes
     for name, value in headers:

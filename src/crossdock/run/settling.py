@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from crossdock import observe
 from crossdock.catalog import Catalog
 from crossdock.clock import Clock, Fraction, new_id, new_token
 from crossdock.model.advance import RunEnd
@@ -19,7 +18,7 @@ from crossdock.model.time import Instant, later, seconds_between
 from crossdock.model.trigger import OnExhausted
 from crossdock.model.value import value
 from crossdock.model.verdict import Outcome, Verdict, judge_run
-from crossdock.observe import LANE_BLOCKED, LEASE_LOST, RUN_ENDED, RUN_RETRYING, Observe, emit
+from crossdock.observe import LANE_BLOCKED, LEASE_LOST, RUN_ENDED, RUN_RETRYING, Observe, emit, is_debugging
 from crossdock.store.settle import NewReply, Settle
 
 
@@ -143,19 +142,10 @@ class Settling:
             state = {RunMove.SUCCEED: RunState.SUCCEEDED, RunMove.FAIL: RunState.FAILED}.get(move, RunState.CANCELED)
             total = seconds_between(run.event.received_at, ending.settle.now)
             self._observe.run_finished(run.event.integration_id, state, total)
-            emit(RUN_ENDED, event=run.event.id, state=state.value, seconds=total)
+            if is_debugging():
+                emit(RUN_ENDED, event=run.event.id, state=state.value, seconds=total)
         elif move is RunMove.RETRY:
             self._observe.run_retried(run.event.integration_id)
-        if move is RunMove.BLOCK:
-            observe.emit(observe.LANE_BLOCKED, event_id=run.event.id, reason=_reason(ending))
-        elif observe.is_debugging():
-            happened = observe.RUN_ENDED if ending.verdict.is_final else observe.RUN_RETRYING
-            observe.emit(happened, event_id=run.event.id, move=move.value, reason=_reason(ending))
-
-
-def _reason(ending: Ending) -> str | None:
-    failure = ending.verdict.failure
-    return f"{failure.kind}: {failure.message}" if failure is not None else None
             emit(RUN_RETRYING, event=run.event.id, attempts=run.attempts)
         elif move is RunMove.BLOCK:
             emit(LANE_BLOCKED, event=run.event.id, integration=run.event.integration_id)

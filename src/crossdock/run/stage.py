@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from crossdock import observe
 from crossdock.catalog import Catalog, LiveIntegration
 from crossdock.clock import Clock, Fraction, new_token
 from crossdock.model.advance import Broken

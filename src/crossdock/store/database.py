@@ -231,8 +231,19 @@ def is_unavailable(error: Exception) -> bool:
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     if isinstance(error, OperationalError | InterfaceError):
-        return True
+        return not _blames_statement(error)
     return isinstance(error, StoreUnavailable)
+
+
+_PROGRAM_LIMIT_EXCEEDED = "54"
+_SQLITE_ERROR = 1
+
+
+def _blames_statement(error: DBAPIError) -> bool:
+    """Drivers call some refused statements operational errors too: trying those again would never end."""
+    # Differs: SQLSTATE class 54 on PostgreSQL (a value too large for it), the general error code on SQLite.
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return state.startswith(_PROGRAM_LIMIT_EXCEEDED) or getattr(error.orig, "sqlite_errorcode", None) == _SQLITE_ERROR
 
 
 def unavailable(error: Exception) -> StoreUnavailable:

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from crossdock import observe
 from crossdock.model.errors import CrossdockError, Misconfigured, StoreUnavailable
 from crossdock.store.database import Database, is_unavailable, unavailable
 
@@ -74,6 +75,7 @@ class Recorder:
         self._connection: Connection | None = None
         self._retry_at = 0.0
         self._failures = 0
+        self._is_lost = False
 
     def start(self) -> None:
         """Connect and begin to record; what connecting raises is raised here."""
@@ -152,7 +154,7 @@ class Recorder:
                 self._commit(batch[:half])
                 self._commit(batch[half:])
             else:
-                logger.error("a change was refused by the database", exc_info=error)
+                observe.emit(observe.CHANGE_REFUSED, error=error)
                 self._resolve(batch, [error])
         else:
             if self._observe_commit is not None:
@@ -173,12 +175,12 @@ class Recorder:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if self._database.dialect == "sqlite" else "BEGIN")
             answer = work(connection)
             connection.exec_driver_sql("COMMIT")
-            self._failures = 0
+            self._say_recovered()
             return answer
         except Exception as error:
             self._roll_back(connection, error)
             if is_unavailable(error):
-                logger.warning("the database can't be written: %s", error)
+                self._say_lost(error)
                 raise unavailable(error) from error
             raise
 
@@ -191,6 +193,17 @@ class Recorder:
         if is_unavailable(error) and self._database.dialect == "postgresql":
             self._disconnect()
 
+    def _say_lost(self, error: Exception) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            observe.emit(observe.STORE_LOST, reason=str(getattr(error, "orig", None) or error))
+
+    def _say_recovered(self) -> None:
+        self._failures = 0
+        if self._is_lost:
+            self._is_lost = False
+            observe.emit(observe.STORE_RECOVERED)
+
     def _connected(self) -> Connection:
         """The connection; a lost one is made anew, not more often than a growing, jittered pause allows."""
         if self._connection is not None:
@@ -201,6 +214,7 @@ class Recorder:
             self._connection = self._connect()
         except (DBAPIError, Misconfigured) as error:
             self._failures += 1
+            self._say_lost(error)
             pause = min(2.0, 0.05 * 2 ** min(self._failures, 10)) * (0.5 + random.random() / 2)
             self._retry_at = time.monotonic() + pause
             raise unavailable(error) from error
@@ -246,8 +260,12 @@ def _record(connection: Connection, changes: list[Any]) -> list[Any]:
 def _settle_batch(batch: list[_Waiting], answers: Sequence[Any]) -> None:
     for waiting, answer in zip(batch, answers, strict=True):
         _settle_future(waiting.future, answer)
-        if waiting.after is not None:
+        if waiting.after is None:
+            continue
+        try:
             waiting.after(answer)
+        except Exception as error:  # it must not keep the answers from the others of its batch
+            observe.emit(observe.FOLLOW_UP_FAILED, error=error)
 
 
 def _settle_future(future: asyncio.Future[Any], answer: Any) -> None:
