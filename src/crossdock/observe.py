@@ -248,6 +248,7 @@ SERVER_STOP_FORCED = LogEvent(
     "server.stop_forced", logging.WARNING, "A second signal: ended at once; the next start takes over what was running."
 )
 REQUEST_CRASHED = LogEvent("request.crashed", logging.ERROR, "A request met a fault of the program; answered 500.")
+CONFIGURATION_LOADED = LogEvent("configuration.loaded", logging.INFO, "The integrations in memory were replaced.")
 CONFIGURATION_BROKEN = LogEvent(
     "configuration.broken", logging.ERROR, "An integration can't be used as it is stored; the others work."
 )
@@ -270,6 +271,7 @@ CHANGE_REFUSED = LogEvent("store.change_refused", logging.ERROR, "The database r
 FOLLOW_UP_FAILED = LogEvent("store.follow_up_failed", logging.ERROR, "What follows a recorded change met a fault.")
 LANE_STUMBLED = LogEvent("lane.stumbled", logging.ERROR, "A lane met a fault of the program; it is read again.")
 STORE_LOST = LogEvent("store.lost", logging.ERROR, "The database can't be written or read now.")
+STORE_RECOVERED = LogEvent("store.recovered", logging.INFO, "The database works again.")
 HEARTBEAT_FAILED = LogEvent("node.heartbeat_failed", logging.WARNING, "This process could not say that it lives.")
 NODE_FENCED = LogEvent(
     "node.fenced", logging.ERROR, "This process was silent too long; it starts no more side effects."
