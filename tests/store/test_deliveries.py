@@ -133,7 +133,7 @@ async def test_an_ended_delivery_never_changes(
         assert not await store.submit(settle(owed, other, clock, report=a_report(clock.now)))
     await store.write(rescue_deliveries, [NODE], clock.now)
     await store.write(expire_due, clock.now)
-    await store.write(cancel_deliveries_of, "int_a", clock.now)
+    await store.write(cancel_deliveries_of, "int_a", clock.now, 10)
 
     assert await claim(store, clock) == []
     assert ended.state in FINAL_DELIVERY_STATES
@@ -244,7 +244,7 @@ async def test_the_deliveries_of_a_removed_integration_are_canceled(
     sending = await ledger.owe_reply(clock.now, leased=True)
     other = await ledger.owe_reply(clock.now, "int_b")
 
-    assert await store.write(cancel_deliveries_of, "int_a", clock.now) == 1
+    assert await store.write(cancel_deliveries_of, "int_a", clock.now, 10) == 1
 
     states = [(await ledger.shown(one.id)).state for one in (waiting, sending, other)]
     assert states == [DeliveryState.CANCELED, DeliveryState.SENDING, DeliveryState.QUEUED]

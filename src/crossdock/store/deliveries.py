@@ -319,11 +319,12 @@ def rescue_deliveries(connection: Connection, dead: Sequence[str], now: Instant)
     return connection.execute(statement).rowcount
 
 
-def cancel_deliveries_of(connection: Connection, integration_id: str, now: Instant) -> int:
-    """End the waiting deliveries of an integration that is being removed; how many."""
+def cancel_deliveries_of(connection: Connection, integration_id: str, now: Instant, limit: int) -> int:
+    """End up to `limit` waiting deliveries of an integration that was removed; how many."""
+    waiting = select(delivery.c.id).where(IS_WAITING, delivery.c.integration_id == integration_id).limit(limit)
     statement = (
         update(delivery)
-        .where(delivery.c.integration_id == integration_id, IS_WAITING)
+        .where(delivery.c.id.in_(waiting), IS_WAITING)
         .values(
             state=DELIVERY_MOVES[DeliveryMove.CANCEL][1].value,
             finished_at=now,

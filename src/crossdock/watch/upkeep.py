@@ -12,6 +12,7 @@ from crossdock.model.time import later, seconds_between
 from crossdock.observe import Observe
 from crossdock.store import Store
 from crossdock.store.backlog import add_rejections, blocked_lanes, count_backlog
+from crossdock.store.deliveries import cancel_deliveries_of
 from crossdock.store.keys import KeyUse, record_use
 from crossdock.store.retention import (
     cancel_runs_of,
@@ -78,10 +79,11 @@ class Upkeep:
         self._metrics.set_blocked_lanes(await self._store.read(blocked_lanes))
 
     async def cancel_orphans(self) -> None:
-        """End the runs of integrations that were removed: nobody would work on them any more."""
+        """End the runs and replies of integrations that were removed: nobody would work on them any more."""
         for integration_id in await self._store.read(removed_integrations):
-            while await self._store.write(cancel_runs_of, integration_id, self._clock(), SLICE) == SLICE:
-                continue
+            for cancel in (cancel_runs_of, cancel_deliveries_of):
+                while await self._store.write(cancel, integration_id, self._clock(), SLICE) == SLICE:
+                    continue
 
     async def forget(self) -> None:
         """Delete what is past its time, slice by slice, so that nobody waits long for the writer."""
