@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from bench.load import Answers, has_wrk, install_wrk
@@ -26,25 +28,21 @@ from tests.support.postgres import OwnServer
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = (
-    "scenario", "accepted/s", "completed/s", "of no-op", "answer p50 ms", "p99", "lag p50 ms", "p99",
-    "refused", "lost", "idle MB", "peak MB",
+    "scenario", "accepted/s", "completed/s", "of no-op", "p50 ms", "p99 ms", "lag p50", "lag p99", "refused", "lost",
+    "idle MB", "peak MB",
 )  # fmt: skip
 
 
 def main() -> int:
     options = _read_options()
-    console = Console(stderr=False)
+    console = Console(width=None if sys.stdout.isatty() else 132)
     install_wrk()
     load = Load(options.seconds, options.connections, options.rate)
     tool = "wrk" if has_wrk() and options.rate is None else "bench.generator"
     console.print(f"Crossdock {__version__} on {options.database}, {options.connections} connections, load by {tool}")
     with console.status("no-op handler") as status:
         noop = measure_noop(load)
-        measurements = []
-        for scenario in _chosen(options.scenario):
-            status.update(scenario.name)
-            measurements.append(_measure(scenario, load, options, console))
-            _show_line(console, measurements[-1], noop)
+        measurements = [_measure(scenario, load, options, status) for scenario in _chosen(options.scenario)]
     _show_table(console, noop, measurements)
     path = _write(options, noop, measurements)
     console.print(f"written to {path}")
@@ -75,14 +73,20 @@ def _chosen(names: list[str] | None) -> list[Scenario]:
     return [scenario for scenario in SCENARIOS if not names or scenario.name in names]
 
 
-def _measure(scenario: Scenario, load: Load, options: argparse.Namespace, console: Console) -> Measurement:
+def _measure(scenario: Scenario, load: Load, options: argparse.Namespace, status: Status) -> Measurement:
+    def progress(text: str) -> None:
+        status.update(f"{scenario.name} ({scenario.about}): {text}")
+
     profiler = Profiler(RESULTS, scenario.name) if options.profile else None
     with _database(options.database) as database:
-        measurement = measure(
-            scenario, load, database=database, profiler=profiler, progress=lambda text: console.log(scenario.name, text)
-        )
+        measurement = measure(scenario, load, database=database, profiler=profiler, progress=progress)
+    answers, recorded = measurement.answers, measurement.recorded
+    status.console.print(
+        f"{scenario.name:>10}: {answers.per_second:,.0f} accepted/s, {recorded.per_second:,.0f} completed/s, "
+        f"{measurement.lost} lost"
+    )
     if profiler is not None:
-        console.print(profiler.report())
+        status.console.print(profiler.report())
     return measurement
 
 
@@ -98,12 +102,10 @@ def _database(choice: str) -> Iterator[str | None]:
         yield None if choice == "sqlite" else choice
 
 
-def _show_line(console: Console, measurement: Measurement, noop: Answers) -> None:
-    console.print("  ".join(f"{name}: {value}" for name, value in zip(COLUMNS, _cells(measurement, noop), strict=True)))
-
-
 def _show_table(console: Console, noop: Answers, measurements: list[Measurement]) -> None:
-    table = Table(*COLUMNS)
+    table = Table(COLUMNS[0])
+    for name in COLUMNS[1:]:
+        table.add_column(name, justify="right")
     table.add_row("no-op", f"{noop.per_second:,.0f}", "", "100 %", f"{noop.p50_ms:.1f}", f"{noop.p99_ms:.1f}")
     for measurement in measurements:
         table.add_row(*_cells(measurement, noop))

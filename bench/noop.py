@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import uvloop
@@ -22,7 +23,7 @@ HEAD = {"type": "http.response.start", "status": 202, "headers": HEADERS}
 BODY = {"type": "http.response.body", "body": ANSWER}
 
 
-async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def application(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
     if scope["path"] == "/readyz":
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
