@@ -26,6 +26,12 @@ HOME = Guard((ip_network("127.0.0.0/8"), ip_network("::1/128")))
 """Opens this machine."""
 
 
+@pytest.fixture(scope="session", params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """Both event loops: the program runs on uvloop, which words its errors in its own way."""
+    return "asyncio", {"use_uvloop": request.param}
+
+
 @asynccontextmanager
 async def listening(
     conversation: Conversation, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
