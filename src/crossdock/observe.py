@@ -269,7 +269,6 @@ DELIVERY_CRASHED = LogEvent("delivery.crashed", logging.ERROR, "A delivery met a
 FUNCTIONS_BROKEN = LogEvent("functions.broken", logging.ERROR, "A module of the workflows folder can't be imported.")
 CHANGE_REFUSED = LogEvent("store.change_refused", logging.ERROR, "The database refused a change; the others landed.")
 FOLLOW_UP_FAILED = LogEvent("store.follow_up_failed", logging.ERROR, "What follows a recorded change met a fault.")
-LANE_STUMBLED = LogEvent("lane.stumbled", logging.ERROR, "A lane met a fault of the program; it is read again.")
 STORE_LOST = LogEvent("store.lost", logging.ERROR, "The database can't be written or read now.")
 STORE_RECOVERED = LogEvent("store.recovered", logging.INFO, "The database works again.")
 HEARTBEAT_FAILED = LogEvent("node.heartbeat_failed", logging.WARNING, "This process could not say that it lives.")
