@@ -126,6 +126,15 @@ def test_fields_named_like_methods_are_missing_when_they_are_missing(field):
 
 
 @pytest.mark.parametrize(
+    "made", ["('{}' | fromjson)", "([body.object] | unique | first)", "([body.object] | sort(attribute='a') | first)"]
+)
+def test_what_filters_make_has_no_methods_either(made):
+    names = {"body": {"object": {"a": 1}}}
+
+    assert compile_value(f"{{{{ {made}.items is defined }}}}").evaluate(names) is False
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "{{ body.text.__class__ ~ '' }}",

@@ -66,6 +66,9 @@ def test_a_long_list_of_fields_is_cut():
         ("{{ {1: 2} }}", "keys are text"),
         ("{{ body.text | frombase64 }}", "Base64"),
         ("{{ body.text | join }}", "a list is needed"),
+        ("{{ [1, 'a'] | sort }}", "texts or numbers"),
+        ("{{ [body.customer] | sort }}", "name the attribute"),
+        ("{{ [body.customer] | sort(attribute='nr') }}", "an element has no nr"),
     ],
 )
 def test_other_errors_say_why(text, message):

@@ -36,15 +36,14 @@ class EngineCode:
         self._roots = names_in((code,))
         self._values: list[Any] = []
         self._lock = threading.Lock()  # the finalizer hands the value over through this object
-        self._environment = _environment(self._capture, FUEL)
-        _compile(self._environment, "{{ " + guarded(code) + " }}")
+        self._engine = _Engine("{{ " + guarded(code) + " }}", self._capture, FUEL)
 
     def evaluate(self, names: Mapping[str, Json]) -> Json:
         context = _context(self._roots, names)
         with self._lock:
             self._values.clear()
             try:
-                rest = self._environment.render_template("code", **context)
+                rest = self._engine.render(context)
             except ENGINE_ERRORS as error:
                 raise _explained(error, self._code, names) from None
             values = self._values.copy()
@@ -66,16 +65,15 @@ class EngineTemplate:
         self._lock = threading.Lock()
         literals = max((len(part) for part in text.parts if isinstance(part, str)), default=1)
         fuel = max(_LEAST_FUEL, min(FUEL, _REPEATED_LITERAL_BYTES // max(literals, 1)))
-        self._environment = _environment(self._write, fuel)
         source, self._places = _guarded_source(text)
-        _compile(self._environment, source)
+        self._engine = _Engine(source, self._write, fuel)
 
     def evaluate(self, names: Mapping[str, Json]) -> str:
         context = _context(self._roots, names)
         with self._lock:
             self._size = 0
             try:
-                text = self._environment.render_template("code", **context)
+                text = self._engine.render(context)
             except ENGINE_ERRORS as error:
                 raise _explained(error, self._code_at(error), names) from None
         if len(text) > OUTPUT_BYTES:
@@ -94,29 +92,44 @@ class EngineTemplate:
         return text
 
 
-def _environment(finalizer: Callable[[Any], str], fuel: int) -> minijinja.Environment:
-    environment = minijinja.Environment(
-        undefined_behavior="strict",
-        fuel=fuel,
-        debug=False,
-        pycompat=False,
-        keep_trailing_newline=True,
-        finalizer=finalizer,
-    )
-    for name in REMOVED_FILTERS:
-        environment.remove_filter(name)
-    for name in REMOVED_FUNCTIONS:
-        environment.remove_global(name)
-    for name, own in (OWN_FILTERS | GUARD_FILTERS).items():
-        environment.add_filter(name, own)
-    return environment
+class _Engine:
+    """One compiled source in an environment of its own."""
 
+    def __init__(self, source: str, finalizer: Callable[[Any], str], fuel: int) -> None:
+        self._source = source
+        self._finalizer = finalizer
+        self._fuel = fuel
+        self._environment = self._compiled()
 
-def _compile(environment: minijinja.Environment, source: str) -> None:
-    try:
-        environment.add_template("code", source)
-    except minijinja.TemplateError as error:
-        raise ExpressionError(_reason(error)) from None
+    def render(self, context: dict[str, Any]) -> str:
+        try:
+            return self._environment.render_template("code", **context)
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # a class that can't be imported, and no Exception
+                raise
+            self._environment = self._compiled()  # the one that panicked keeps its lock for ever
+            raise ExpressionError("the engine can't work this out") from None
+
+    def _compiled(self) -> minijinja.Environment:
+        environment = minijinja.Environment(
+            undefined_behavior="strict",
+            fuel=self._fuel,
+            debug=False,
+            pycompat=False,
+            keep_trailing_newline=True,
+            finalizer=self._finalizer,
+        )
+        for name in REMOVED_FILTERS:
+            environment.remove_filter(name)
+        for name in REMOVED_FUNCTIONS:
+            environment.remove_global(name)
+        for name, own in (OWN_FILTERS | GUARD_FILTERS).items():
+            environment.add_filter(name, own)
+        try:
+            environment.add_template("code", self._source)
+        except minijinja.TemplateError as error:
+            raise ExpressionError(_reason(error)) from None
+        return environment
 
 
 def _context(roots: Sequence[str], names: Mapping[str, Json]) -> dict[str, Any]:

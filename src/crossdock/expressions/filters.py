@@ -10,12 +10,13 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import msgspec
 
-from crossdock.expressions.views import ExactNumber, as_json, as_text
+from crossdock.expressions.views import as_json, as_text, view
 from crossdock.model.expression import OUTPUT_BYTES, ExpressionError
 from crossdock.model.outcome import Json
 
@@ -31,7 +32,7 @@ TESTS = _names(
 FUNCTIONS = _names("range")
 _ENGINE_FILTERS = _names(
     "abs bool capitalize count d default dictsort first groupby items last length lines list lower map max min reject"
-    " rejectattr reverse select selectattr sort split sum title trim truncate unique upper urlencode"
+    " rejectattr reverse select selectattr split sum title trim truncate upper urlencode"
 )
 REMOVED_FILTERS = _names(
     "attr batch chain dateformat datetimeformat e escape filesizeformat format indent pluralize pprint random safe"
@@ -62,14 +63,50 @@ def _fromjson(value: Any) -> Json:
         raise ExpressionError("fromjson: the text is not JSON") from None
 
 
-def _join(values: Iterable[Any], separator: str = "", attribute: str | None = None) -> str:
-    if isinstance(values, str):
-        raise ExpressionError("join: a list is needed, not text")
-    items = [as_text(value if attribute is None else value[attribute]) for value in values]
+def _join(values: Any, separator: str = "", attribute: str | None = None) -> str:
+    items = [as_text(_attribute(value, attribute)) for value in _list("join", values)]
     size = sum(map(len, items)) + len(separator) * max(len(items) - 1, 0)
     if size > OUTPUT_BYTES:
         raise ExpressionError("join: the text would be too long")
     return separator.join(items)
+
+
+def _sort(values: Any, reverse: bool = False, case_sensitive: bool = False, attribute: str | None = None) -> Json:
+    """Of one kind only, numbers or texts: comparing anything else takes its time and means nothing."""
+    items = _list("sort", values)
+    keys = [_attribute(item, attribute) for item in items]
+    if all(isinstance(key, str) for key in keys):
+        keys = keys if case_sensitive else [key.casefold() for key in keys]
+    elif not all(isinstance(key, int | float) for key in keys):
+        raise ExpressionError("sort: texts or numbers are needed; name the attribute of objects to sort them by")
+    order = sorted(range(len(items)), key=keys.__getitem__, reverse=bool(reverse))
+    return [items[place] for place in order]
+
+
+def _unique(values: Any, attribute: str | None = None) -> Json:
+    """The first of those that are the same. Compared as JSON, so that it takes no longer for objects."""
+    items = _list("unique", values)
+    first: dict[bytes, Json] = {}
+    for item in items:
+        first.setdefault(msgspec.json.encode(_attribute(item, attribute), order="deterministic"), item)
+    return list(first.values())
+
+
+def _attribute(item: Json, path: str | None) -> Json:
+    if path is None:
+        return item
+    for key in str(path).split("."):
+        if not isinstance(item, dict) or key not in item:
+            raise ExpressionError(f"an element has no {path}")
+        item = item[key]
+    return item
+
+
+def _list(name: str, values: Any) -> list[Json]:
+    plain = as_json(values)
+    if not isinstance(plain, list):
+        raise ExpressionError(f"{name}: a list is needed, not {_word(plain)}")
+    return plain
 
 
 def _replace(value: Any, old: Any, new: Any) -> str:
@@ -103,14 +140,14 @@ def _number(kind: type[int] | type[float], name: str, value: Any, default: Any) 
         if default is not None:
             return default
         raise ExpressionError(f"{name}: {as_text(plain)[:40]!r} is not a number; give a default as in {name}(0)")
-    return ExactNumber.of(number)
+    return number
 
 
 def _round(value: Any, digits: int = 0) -> Any:
     plain = as_json(value)
     if isinstance(plain, bool) or not isinstance(plain, int | float):
         raise ExpressionError(f"round: a number is needed, not {_word(plain)}")
-    return ExactNumber.of(round(plain, min(max(int(digits), -400), 400)))
+    return round(plain, min(max(int(digits), -400), 400))
 
 
 def _require_number(value: Any) -> Any:
@@ -152,7 +189,17 @@ def _word(value: Json) -> str:
     return words.get(type(value), "a number")
 
 
-OWN_FILTERS: dict[str, Callable[..., Any]] = {
+def _viewed(own: Callable[..., Any]) -> Callable[..., Any]:
+    """What a filter gives goes back into the engine, so it has to be without Python methods too."""
+
+    @wraps(own)
+    def give(*args: Any, **kwargs: Any) -> Any:
+        return view(own(*args, **kwargs))
+
+    return give
+
+
+_OWN: dict[str, Callable[..., Any]] = {
     "float": _float,
     "frombase64": _frombase64,
     "fromjson": _fromjson,
@@ -161,9 +208,12 @@ OWN_FILTERS: dict[str, Callable[..., Any]] = {
     "pad": _pad,
     "replace": _replace,
     "round": _round,
+    "sort": _sort,
     "string": as_text,
     "tobase64": _tobase64,
     "tojson": _tojson,
+    "unique": _unique,
 }
+OWN_FILTERS = {name: _viewed(own) for name, own in _OWN.items()}
 GUARD_FILTERS: dict[str, Callable[..., Any]] = {_NUMBER_FILTER: _require_number}
 FILTERS = _ENGINE_FILTERS | OWN_FILTERS.keys()

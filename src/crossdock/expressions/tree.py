@@ -37,16 +37,15 @@ class Uncompilable(ExpressionError):
 class CompiledTree:
     """A compiled text or tree (`model.expression.Expression`).
 
-    `steps` are the ids of the steps that it refers to, `roots` the names that it begins with. `is_constant`: it has
-    no expression, and always gives the same value.
+    `steps` are the ids of the steps that it refers to. `is_constant`: it has no expression, and always gives the same
+    value.
     """
 
-    __slots__ = ("evaluate", "is_constant", "roots", "steps")
+    __slots__ = ("evaluate", "is_constant", "steps")
 
-    def __init__(self, evaluate: Evaluate, is_constant: bool, roots: frozenset[str], steps: frozenset[str]) -> None:
+    def __init__(self, evaluate: Evaluate, is_constant: bool, steps: frozenset[str]) -> None:
         self.evaluate = evaluate
         self.is_constant = is_constant
-        self.roots = roots
         self.steps = steps
 
 
@@ -60,7 +59,7 @@ def compile_value(
     """
     compiler = _Compiler(has_each)
     evaluate = compiler.tree(tree, field, frozenset(names), 0)
-    return CompiledTree(evaluate, compiler.is_constant, frozenset(compiler.roots), frozenset(compiler.steps))
+    return CompiledTree(evaluate, compiler.is_constant, frozenset(compiler.steps))
 
 
 def compile_condition(text: Json, field: str = "", *, names: Collection[str] = NAMES) -> CompiledTree:
@@ -70,7 +69,7 @@ def compile_condition(text: Json, field: str = "", *, names: Collection[str] = N
     is how a query parameter says it.
     """
     if isinstance(text, bool):
-        return CompiledTree(lambda _: text, True, frozenset(), frozenset())
+        return CompiledTree(lambda _: text, True, frozenset())
     if not isinstance(text, str):
         raise Uncompilable(field, "a condition is an expression, such as {{ body.total > 100 }}")
     compiler = _Compiler(False)
@@ -80,7 +79,7 @@ def compile_condition(text: Json, field: str = "", *, names: Collection[str] = N
         value = evaluate(names)
         return bool(value) and value != "false"
 
-    return CompiledTree(holds, False, frozenset(compiler.roots), frozenset(compiler.steps))
+    return CompiledTree(holds, False, frozenset(compiler.steps))
 
 
 class _Compiler:
@@ -88,7 +87,6 @@ class _Compiler:
 
     def __init__(self, has_each: bool) -> None:
         self._has_each = has_each
-        self.roots: set[str] = set()
         self.steps: set[str] = set()
         self.is_constant = True
 
@@ -160,11 +158,9 @@ class _Compiler:
     def _note_references(self, codes: Sequence[Code], names: frozenset[str]) -> None:
         for name in locals_of(codes) & RESERVED_NAMES:
             raise ExpressionError(f"{name!r} is taken; give the elements of {{% for %}} another name")
-        roots = names_in(codes)
-        for root in roots:
+        for root in names_in(codes):
             if root not in names:
                 raise ExpressionError(f"there is no {root!r}; an expression begins with {', '.join(sorted(names))}")
-        self.roots.update(roots)
         paths = (path for code in codes for path in paths_in(code))
         self.steps.update(str(path[1]) for path in paths if path[0] == "steps" and len(path) > 1)
 

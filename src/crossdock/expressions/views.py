@@ -29,9 +29,6 @@ class _View:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _View) and bool(self._value == other._value)
 
-    def __lt__(self, other: object) -> bool:
-        return isinstance(other, _View) and bool(self._value < other._value)
-
     def __hash__(self) -> int:
         return hash(type(self))
 
@@ -84,10 +81,6 @@ class ExactNumber(_View):
     """An integer too large for the engine. It can be handed on and written, not calculated with."""
 
     __slots__ = ()
-
-    @staticmethod
-    def of(number: int | float) -> Any:
-        return ExactNumber(number) if type(number) is int and not _SMALLEST <= number <= _LARGEST else number
 
 
 def view(value: Json) -> Any:
