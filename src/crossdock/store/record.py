@@ -76,6 +76,7 @@ class Recorder:
         self._retry_at = 0.0
         self._failures = 0
         self._is_lost = False
+        self._has_stopped = False
 
     def start(self) -> None:
         """Connect and begin to record; what connecting raises is raised here."""
@@ -84,7 +85,8 @@ class Recorder:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Record what waits, then close the connection."""
+        """Record what waits, then close the connection. What comes later is refused."""
+        self._has_stopped = True
         self._queue.put(_STOP)
         await asyncio.to_thread(self._thread.join)
 
@@ -96,7 +98,11 @@ class Recorder:
         bytes the change carries.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.put(_Waiting(future, change, after, weight))
+        waiting = _Waiting(future, change, after, weight)
+        if self._has_stopped:
+            self._loop.call_soon(_settle_batch, [waiting], [_stopped()])
+        else:
+            self._queue.put(waiting)
         return future
 
     @property
@@ -106,6 +112,8 @@ class Recorder:
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Carry out `work` in a transaction of its own; what it raises is raised here and nothing is kept."""
+        if self._has_stopped:
+            raise _stopped()
         future: asyncio.Future[Any] = self._loop.create_future()
         self._queue.put(_Call(future, work))
         return await future  # type: ignore[no-any-return]
@@ -255,6 +263,10 @@ def _record(connection: Connection, changes: list[Any]) -> list[Any]:
         for position, answer in zip(positions, given, strict=True):
             answers[position] = answer
     return answers
+
+
+def _stopped() -> StoreUnavailable:
+    return StoreUnavailable("this process is stopping and records nothing any more")
 
 
 def _settle_batch(batch: list[_Waiting], answers: Sequence[Any]) -> None:
