@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -58,6 +59,8 @@ class Answering:
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
+    interrupting: str = ""
+    """The request at which Ctrl-C is pressed."""
 
 
 @pytest.fixture
@@ -72,6 +75,8 @@ def server() -> Iterator[Answering]:
             body = self.rfile.read(length)
             asked = f"{self.command} {self.path}"
             state.asked.append((asked, dict(self.headers), json.loads(body) if body else None))
+            if asked == state.interrupting:
+                os.kill(os.getpid(), signal.SIGINT)
             status, document = state.answers.get(asked) or state.answers.get(asked.partition("?")[0]) or (404, {})
             content = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.send_response(status)

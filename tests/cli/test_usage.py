@@ -133,6 +133,17 @@ def test_lists_are_read_to_their_end(crossdock: Command, server: Answering) -> N
     assert [item["id"] for item in ended.json] == ["tok_1", "tok_2"]
 
 
+def test_a_replay_can_be_stopped_between_two_events(crossdock: Command, server: Answering) -> None:
+    server.answers = {f"POST /api/v1/events/evt_{number}/replay": (201, {"id": "evt_9"}) for number in (1, 2, 3)}
+    server.interrupting = "POST /api/v1/events/evt_2/replay"
+
+    ended = crossdock("events", "replay", "evt_1", "evt_2", "evt_3", "--url", server.url, "--token", "t")
+
+    assert ended.code == 1
+    assert ended.out == "evt_1 -> evt_9\n"
+    assert "stopped after 1 of 3 events" in ended.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

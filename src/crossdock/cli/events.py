@@ -59,7 +59,9 @@ def list_events(
 ) -> None:
     """List events, newest first."""
     with connect(url, token) as api:
-        wanted = _filter(api, integration, status, q, key, after, before, failed_reply)
+        wanted = _filter(
+            api, integration, received=(after, before), failed_reply=failed_reply, status=status, q=q, key=key
+        )
         found = list(api.items("events", query=wanted, limit=limit))
     if as_json:
         show_json(found)
@@ -104,7 +106,7 @@ def tail_events(
     import json
 
     with connect(url, token) as api, suppress(KeyboardInterrupt):
-        wanted = _filter(api, integration, status, q, key)
+        wanted = _filter(api, integration, status=status, q=q, key=key)
         for event in _newcomers(api, wanted, every):
             typer.echo(json.dumps(event) if as_json else "  ".join(str(cell or "") for cell in _row(event)).rstrip())
 
@@ -128,7 +130,9 @@ def replay_events(
 ) -> None:
     """Run events again, each as a new event. Ctrl-C stops between two of them."""
     with connect(url, token) as api:
-        wanted = _filter(api, integration, status, q, key, after, before, failed_reply)
+        wanted = _filter(
+            api, integration, received=(after, before), failed_reply=failed_reply, status=status, q=q, key=key
+        )
         chosen = _chosen(api, event_ids or [], wanted, yes)
         _replay(api, chosen, {} if version is None else {"workflow_version": version})
 
@@ -136,22 +140,18 @@ def replay_events(
 def _filter(
     api: Api,
     integration: str | None,
-    status: str | None,
-    q: str | None,
-    key: str | None,
-    after: str | None = None,
-    before: str | None = None,
+    *,
+    received: tuple[str | None, str | None] = (None, None),
     failed_reply: bool = False,
+    **plain: str | None,
 ) -> Filter:
-    """What people gave as the API's query parameters."""
+    """What people gave as the API's query parameters. `received` is after and before."""
     return {
         "integration": None if integration is None else str(find_integration(api, integration)["id"]),
-        "status": status,
-        "q": q,
-        "key": key,
-        "received_after": after,
-        "received_before": before,
+        "received_after": received[0],
+        "received_before": received[1],
         "has_failed_reply": "true" if failed_reply else None,
+        **plain,
     }
 
 
