@@ -28,7 +28,7 @@ from crossdock.model.tally import Tally
 from crossdock.model.time import Instant
 from crossdock.model.trigger import OnTimeout, ResponseMode, Trigger, sync_timeout
 from crossdock.model.verdict import Outcome
-from crossdock.observe import EVENT_ACCEPTED, EVENT_REJECTED, Observe, emit
+from crossdock.observe import Observe
 from crossdock.receive import cors
 from crossdock.receive.answering import accepted_answer, failure_answer, result_answer, timeout_answer
 from crossdock.receive.answers import Answers
@@ -282,9 +282,8 @@ class ReceiveApp:
 
     def _count_accepted(self, live: LiveIntegration, event: Event, finished: bool) -> None:
         self._observe.accepted(live.integration.id)
-        emit(EVENT_ACCEPTED, event=event.id, integration=live.integration.id, size=len(event.request.body))
         if observe.is_debugging():
-            observe.emit(observe.EVENT_ACCEPTED, event_id=event.id, integration=live.integration.name)
+            observe.emit(observe.EVENT_ACCEPTED, event=event.id, integration=live.integration.name)
         if event.request.key_id is not None:
             self.tally.use_key(event.request.key_id, event.received_at)
         if finished:
@@ -293,7 +292,6 @@ class ReceiveApp:
     def _count_refusal(self, live: LiveIntegration, error: Refused) -> None:
         reason = _REASONS.get(type(error), "malformed")
         self._observe.rejected(live.integration.id, reason)
-        emit(EVENT_REJECTED, integration=live.integration.id, reason=reason)
         if observe.is_debugging():
             observe.emit(observe.EVENT_REJECTED, integration=live.integration.name, reason=reason, detail=str(error))
         self.tally.reject(live.integration.id, reason, self._clock())
