@@ -23,7 +23,16 @@ from crossdock.model.integration import ReplySettings
 from crossdock.model.retry import REPLY_RETRY, RetryPolicy
 from crossdock.model.states import DELIVERY_MOVES, FINAL_DELIVERY_STATES, DeliveryMove, DeliveryState
 from crossdock.model.time import Instant, later, seconds_between
-from crossdock.observe import DELIVERY_CRASHED, DELIVERY_ENDED, LEASE_LOST, Observe, emit, is_debugging
+from crossdock.observe import (
+    DELIVERY_CRASHED,
+    DELIVERY_ENDED,
+    LEASE_LOST,
+    LOOK_FAILED,
+    WATCH_FAILED,
+    Observe,
+    emit,
+    is_debugging,
+)
 from crossdock.outbound.client import DEFAULT_LIMITS, HttpSender, SendLimits
 from crossdock.store import Store
 from crossdock.store.deliveries import (
@@ -275,10 +284,14 @@ class DeliverStage:
         while not self._stopping:
             self._look_now.clear()
             wait = LOOK_SECONDS
-            with contextlib.suppress(StoreUnavailable):  # counted and logged by the store; the next look tries again
+            try:
                 next_at = await self._look()
                 if next_at is not None:
                     wait = min(wait, max(0.0, seconds_between(self._clock(), next_at)))
+            except StoreUnavailable as error:
+                emit(LOOK_FAILED, reason=str(error))
+            except Exception as error:
+                emit(WATCH_FAILED, error=error, turn="looking for deliveries")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._look_now.wait(), wait)
 
