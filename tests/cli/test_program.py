@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from crossdock.demo import NAME, ORDER
 from tests.cli.conftest import Command, Ended
 from tests.support.program import ADMIN_TOKEN, Program
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -52,6 +52,8 @@ def sent(cli: Command, program: Program, order: str = ORDER) -> Any:
 
 
 def test_the_first_start_shows_how_to_begin(program: Program) -> None:
+    wait_until(lambda: "Replies arrive at" in program.log)
+
     assert f"listens at {program.url}" in program.log
     assert f"Sign in: {program.url}/" in program.log
     assert f"curl -i {program.url}/hooks/default/demo/orders" in program.log
@@ -167,32 +169,23 @@ def test_a_blocked_lane_is_shown_and_skipped(cli: Command, program: Program) -> 
     program.add_integration(ORDERED)
     for body in ('{"bad": true}', '{"bad": false}'):
         cli("send", ORDERED["name"], "--data", body)
-    lane = _blocked_lane(cli)
+    wait_until(lambda: [lane["status"] for lane in _lanes(cli)] == ["blocked"])
+    lane = _lanes(cli)[0]
 
     assert lane["waiting"] == 1
     assert "blocked" in cli("lanes", "list", ORDERED["name"]).out
     assert cli("lanes", "skip", ORDERED["name"], lane["id"]).out == "The head was skipped.\n"
-    statuses = _final_statuses(cli)
-    assert statuses == ["succeeded", "failed"]
+    wait_until(lambda: _statuses(cli) == ["succeeded", "failed"])
 
 
-def _blocked_lane(cli: Command) -> Any:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        lanes = cli("lanes", "list", ORDERED["name"], "--json").json
-        if lanes and lanes[0]["status"] == "blocked":
-            return lanes[0]
-    raise AssertionError("the lane was not blocked")
+def _lanes(cli: Command) -> list[Any]:
+    found: list[Any] = cli("lanes", "list", ORDERED["name"], "--json").json
+    return found
 
 
-def _final_statuses(cli: Command) -> list[str]:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        events = cli("events", "list", "--integration", ORDERED["name"], "--json").json
-        statuses = [event["status"] for event in events]
-        if set(statuses) <= {"succeeded", "failed"}:
-            return statuses
-    raise AssertionError("the lane did not go on")
+def _statuses(cli: Command) -> list[str]:
+    events = cli("events", "list", "--integration", ORDERED["name"], "--json").json
+    return [event["status"] for event in events]
 
 
 def test_secrets_survive_a_change_of_the_master_key(cli: Command, program: Program) -> None:

@@ -42,17 +42,28 @@ def blocks(language: str) -> Iterator[tuple[str, str]]:
 
 
 def named(examples: Iterator[tuple[str, str]]) -> list[Any]:
-    return [pytest.param(text, id=place) for place, text in examples]
+    """Parameters by place; a command that a block shows twice is tried once."""
+    return [pytest.param(text, id=place) for place, text in dict(examples).items()]
 
 
 def documents() -> Iterator[tuple[str, str]]:
     return ((place, text) for place, text in blocks("yaml") if re.search(r"^kind: Integration", text, re.MULTILINE))
 
 
+def whole_lines(text: str) -> Iterator[str]:
+    """The lines of a shell block; those that go on, by a backslash or inside quotes, are one."""
+    whole = ""
+    for line in text.replace("\\\n", " ").splitlines():
+        whole = f"{whole}\n{line}" if whole else line
+        if whole.count("'") % 2 == 0:
+            yield whole
+            whole = ""
+
+
 def commands() -> Iterator[tuple[str, str]]:
     for language in ("sh", "bash", "console"):
         for place, text in blocks(language):
-            for line in text.replace("\\\n", " ").splitlines():
+            for line in whole_lines(text):
                 words = re.sub(r"^(\$ )?([A-Z_]+=\S+ )*", "", line.strip())
                 if words.startswith("crossdock "):
                     yield f"{place}: {words[:40]}", words
