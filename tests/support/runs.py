@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,6 +105,28 @@ class Runs:
 
     async def journal(self, event_id: str) -> tuple[JournalEntry, ...]:
         return (await self.store.read(read_entries, [event_id])).get(event_id, ())
+
+
+class Batch:
+    """What is submitted inside shares one commit: the recorder is busy until the end."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._gate = threading.Event()
+
+    async def __aenter__(self) -> None:
+        loop, is_busy = asyncio.get_running_loop(), asyncio.Event()
+
+        def hold(_: Connection) -> None:
+            loop.call_soon_threadsafe(is_busy.set)
+            self._gate.wait(20)
+
+        self._held = asyncio.ensure_future(self._store.write(hold))
+        await asyncio.wait_for(is_busy.wait(), 20)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._gate.set()
+        await self._held
 
 
 def settle_of(run: LeasedRun, move: RunMove, now: Instant, **more: Any) -> Settle:

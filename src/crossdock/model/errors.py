@@ -13,6 +13,7 @@
     │   ├── Invalid             422  readable, but not acceptable; carries the fields
     │   └── TooMany             429  carries when to try again
     ├── StoreUnavailable        503  the record can't be written or read now; carries when to try again
+    ├── Unrecordable            the record refuses the change itself; trying again can't help
     ├── WrongTransition         a state change that the tables in `states` do not have
     └── Misconfigured           the program can't start like this; the message says what to change
 
@@ -90,6 +91,10 @@ class StoreUnavailable(CrossdockError):
     def __init__(self, message: str, retry_after_seconds: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class Unrecordable(CrossdockError):
+    pass
 
 
 class WrongTransition(CrossdockError):

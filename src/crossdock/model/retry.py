@@ -29,7 +29,10 @@ class RetryPolicy:
         honoured up to `max_delay`.
         """
         exponent = min(max(attempts_made - 1, 0), 64)
-        ceiling = min(self.max_delay, self.delay * self.factor**exponent)
+        try:
+            ceiling = min(self.max_delay, self.delay * float(self.factor) ** exponent)
+        except OverflowError:
+            ceiling = self.max_delay
         backoff = ceiling * (0.5 + 0.5 * fraction)
         if retry_after is None:
             return backoff

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from crossdock.model.advance import Broken, Ended, Paused, RunEnd
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.retry import RetryPolicy
@@ -54,8 +56,16 @@ def judge_run(
             if not failure.permanent and policy.has_another(run.attempts):
                 wait = policy.delay_before_next(run.attempts, fraction, failure.retry_after)
                 return Verdict(RunMove.RETRY, entry, later(now, wait), failure)
-            blocks = run.lane is not None and on_exhausted is OnExhausted.BLOCK
-            return Verdict(RunMove.BLOCK if blocks else RunMove.FAIL, entry, None, failure, result)
+            if run.lane is not None and on_exhausted is OnExhausted.BLOCK:
+                return Verdict(RunMove.BLOCK, entry, None, failure, result)
+            return Verdict(RunMove.FAIL, _with_result(entry, result), None, failure, result)
+
+
+def _with_result(entry: JournalEntry | None, result: Result | None) -> JournalEntry | None:
+    """The last entry with the answer that a failed run chose: who asks later gets the same."""
+    if entry is None or result is None or entry.result is not None:
+        return entry
+    return replace(entry, result=result)
 
 
 @value

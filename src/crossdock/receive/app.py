@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Protocol
 
@@ -50,6 +51,8 @@ COMMITS_WAITING = 4_096
 """More recorded changes than this in the queue means that the database can't keep up: refuse at the door."""
 
 NULL_RESULT = Result(200, (("content-type", "application/json"),), b"null")
+
+_EVENT_ID = re.compile(r"evt_[0-9a-zA-Z_-]{1,64}")
 
 _REASONS: dict[type[Refused], str] = {
     Unauthenticated: "unauthenticated",
@@ -271,7 +274,7 @@ class ReceiveApp:
     async def _status(self, event_id: str, scope: Scope) -> Answer:
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed("the status is read with GET", ("GET", "HEAD"))
-        status = await self._store.read(read_status, event_id) if event_id.startswith("evt_") else None
+        status = await self._store.read(read_status, event_id) if _EVENT_ID.fullmatch(event_id) else None
         live = self._catalog.snapshot.by_id.get(status.integration_id) if status is not None else None
         if status is None or live is None:
             raise NotFound("no event has this id")

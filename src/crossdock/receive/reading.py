@@ -11,6 +11,7 @@ from crossdock.receive.authenticate import CREDENTIAL_HEADERS
 from crossdock.server.app import Receive
 
 MAX_QUERY_FIELDS = 1_000
+_LENGTH_DIGITS = 18
 REDACTED = "[redacted]"
 
 
@@ -59,7 +60,7 @@ async def read_body(receive: Receive, headers: Sequence[tuple[bytes, bytes]], tr
     """The whole body. TooLarge as soon as the limit is passed, declared or real; compressed bodies are refused."""
     limit = trigger.max_body_bytes
     for name, value in headers:
-        if name == b"content-length" and value.isdigit() and int(value) > limit:
+        if name == b"content-length" and value.isdigit() and (len(value) > _LENGTH_DIGITS or int(value) > limit):
             raise _too_large(limit)
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             raise UnsupportedMedia("send the body without Content-Encoding: compressed bodies are not accepted")

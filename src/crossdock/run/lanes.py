@@ -14,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crossdock.clock import Clock, Fraction, new_token
+from crossdock.model.errors import Unrecordable
 from crossdock.model.run import LeasedRun
 from crossdock.model.states import RunState
 from crossdock.model.time import Instant, later, seconds_between
 from crossdock.run.compile import CompiledWorkflow
 from crossdock.run.settling import Ending, Settling
 from crossdock.store import Store
-from crossdock.store.lanes import LaneBurst, LaneClaim, LaneTurn, QueuedRun, read_lane, reclaim_head
+from crossdock.store.lanes import LaneBurst, LaneClaim, LaneTurn, QueuedRun, owns_lane, read_lane, reclaim_head
 from crossdock.store.patience import until_recorded
 
 IN_MEMORY = 256
@@ -29,6 +30,10 @@ IDLE_SECONDS = 30.0
 """How long an empty lane is kept before it is given up."""
 BURST = 64
 """Runs of one lane that may share a commit when their workflow has no side effects."""
+
+
+class LaneLost(Exception):
+    """The lane is another node's by now."""
 
 
 @dataclass(slots=True)
@@ -42,6 +47,8 @@ class OwnedLane:
     tail: int = 0
     has_more: bool = True
     """The store may have runs behind `tail`."""
+    times_forgotten: int = 0
+    """What was read before the last time is out of date."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     is_idle: bool = False
@@ -63,6 +70,7 @@ class OwnedLane:
         self.queue.clear()
         self.tail = 0
         self.has_more = True
+        self.times_forgotten += 1
         self.changed.set()
 
 
@@ -99,7 +107,10 @@ class LaneDriver:
             head = await self._head(lane)
             if head is None:
                 continue
-            if await self._is_pure(head):
+            is_pure = await self._is_pure(head)
+            if not lane.queue or lane.queue[0] is not head:
+                continue  # forgotten meanwhile
+            if is_pure:
                 await self._burst(lane)
             else:
                 taken = await self._turn(lane, None, head)
@@ -119,6 +130,8 @@ class LaneDriver:
         lane.changed.clear()
         if not lane.queue and lane.has_more:
             await self._refill(lane)
+        if self.stopping:
+            return None
         if lane.queue and self._may_start(lane.queue[0]):
             return lane.queue[0]
         # An empty lane, a blocked head and one that waits for its next attempt differ only in how long to wait.
@@ -151,8 +164,11 @@ class LaneDriver:
         async def read() -> list[QueuedRun]:
             return await self._store.read(read_lane, lane.id, lane.tail, IN_MEMORY)
 
+        version = lane.times_forgotten
         lane.has_more = False  # `add` says so again for a run that comes meanwhile and is not the very next
         found = await until_recorded(read, self._fraction)
+        if lane.times_forgotten != version:
+            return
         lane.has_more = lane.has_more or len(found) == IN_MEMORY
         for queued in found:
             assert queued.run.lane is not None
@@ -178,31 +194,58 @@ class LaneDriver:
         change = LaneTurn(ending.settle if ending else None, self._claim(lane, taken) if taken else None)
         if following is not None:
             lane.queue.popleft()
-        settled, claimed = await until_recorded(lambda: self._store.submit(change), self._fraction)
+        try:
+            settled, claimed = await until_recorded(lambda: self._store.submit(change), self._fraction)
+        except Unrecordable as error:
+            if ending is None or ending.is_substitute:
+                raise
+            lane.forget()
+            return await self._turn(lane, self._settling.unrecordable(ending, error), None)
         if ending is not None:
             self._settling.landed(ending, settled)
         if not settled or (taken is not None and not claimed):
-            lane.forget()
+            await self._look_again(lane)
         return taken if claimed else None
 
+    async def _look_again(self, lane: OwnedLane) -> None:
+        """Something else changed the lane's runs: an operator, or another node that owns the lane now (LaneLost)."""
+        lane.forget()
+        if not await until_recorded(lambda: self._store.read(owns_lane, lane.id, lane.token), self._fraction):
+            raise LaneLost
+
     async def _burst(self, lane: OwnedLane) -> None:
-        """Work out the runs at the front while they succeed, and record them in one commit."""
+        """Work out the runs at the front while they succeed, and record them together."""
         ends: list[tuple[LaneClaim, Ending]] = []
         following = lane.queue[0] if lane.queue else None
         while following is not None and len(ends) < BURST and await self._is_pure(following):
+            if not lane.queue or lane.queue[0] is not following:
+                break  # forgotten meanwhile
             lane.queue.popleft()
             taken = self._leased(following)
             ending = await self._perform(taken)
             ends.append((self._claim(lane, taken), ending))
             following = self._next_ready(lane) if ending.verdict.is_final else None
-        if not ends:
-            return
+        if ends and not await self._record_burst(ends):
+            await self._look_again(lane)
+
+    async def _record_burst(self, ends: list[tuple[LaneClaim, Ending]]) -> bool:
+        """Record the ends in one commit, or one by one where the record refuses one; whether the lane goes on."""
         change = LaneBurst(tuple((claim, ending.settle) for claim, ending in ends))
-        landed = await until_recorded(lambda: self._store.submit(change), self._fraction)
+        try:
+            landed = await until_recorded(lambda: self._store.submit(change), self._fraction)
+        except Unrecordable as error:
+            if len(ends) == 1:
+                ((claim, ending),) = ends
+                if ending.is_substitute:
+                    raise
+                return await self._record_burst([(claim, self._settling.unrecordable(ending, error))])
+            for end in ends:
+                if not await self._record_burst([end]):
+                    return False
+            return True
         for (_, ending), has_landed in zip(ends, landed, strict=True):
             self._settling.landed(ending, has_landed)
-        if not all(landed) or not ends[-1][1].verdict.is_final:
-            lane.forget()
+        return all(landed) and ends[-1][1].verdict.is_final
 
     def _leased(self, queued: QueuedRun) -> LeasedRun:
         return replace(queued.run, lease_token=new_token(), attempts=queued.run.attempts + 1)

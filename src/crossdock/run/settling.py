@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from crossdock.catalog import Catalog
 from crossdock.clock import Clock, Fraction, new_id, new_token
-from crossdock.model.advance import RunEnd
+from crossdock.model.advance import Broken, RunEnd
 from crossdock.model.delivery import DeliveryKind, HandledEvent, LeasedDelivery
+from crossdock.model.errors import Unrecordable
 from crossdock.model.integration import Integration
 from crossdock.model.outcome import Failure
 from crossdock.model.retry import NO_RETRY
@@ -38,6 +40,8 @@ class Ending:
     run: LeasedRun
     verdict: Verdict
     settle: Settle
+    is_substitute: bool = False
+    """It stands for an end that the record refused."""
 
 
 class Settling:
@@ -85,9 +89,11 @@ class Settling:
         """The run goes back to the queue untried: this process stops."""
         return self._ending(run, Verdict(RunMove.HAND_BACK), self._clock(), None)
 
-    def fail(self, run: LeasedRun, failure: Failure) -> Ending:
-        """The run fails for good, whatever its policy says."""
-        return self._ending(run, Verdict(RunMove.FAIL, failure=failure), self._clock(), self._integration(run))
+    def unrecordable(self, ending: Ending, error: Unrecordable) -> Ending:
+        """The end of a run whose own end the record refuses: it fails, without what it wanted to leave behind."""
+        self._give_back_sender(ending)
+        failure = Failure("unrecordable", f"the end of the run can't be recorded: {error}", permanent=True)
+        return replace(self.end(ending.run, Broken(None, failure, None)), is_substitute=True)
 
     def landed(self, ending: Ending, has_landed: bool) -> None:
         """Act on an end: tell the caller, start the reply. Nothing of it when the lease was lost."""
@@ -95,8 +101,7 @@ class Settling:
         if not has_landed:
             emit(LEASE_LOST, kind="run", id=run.event.id)
             self._observe.lease_lost("run")
-            if reply is not None and reply.lease is not None:
-                self._senders.unreserve(run.event.integration_id)
+            self._give_back_sender(ending)
             return
         if verdict.answers_caller:
             self._announce(Outcome(run.event.id, verdict.result, verdict.failure))
@@ -105,6 +110,11 @@ class Settling:
         elif reply is not None:
             self._senders.wake()
         self._count(ending)
+
+    def _give_back_sender(self, ending: Ending) -> None:
+        reply = ending.settle.reply
+        if reply is not None and reply.lease is not None:
+            self._senders.unreserve(ending.run.event.integration_id)
 
     def _integration(self, run: LeasedRun) -> Integration | None:
         live = self._catalog.snapshot.by_id.get(run.event.integration_id)

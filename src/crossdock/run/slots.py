@@ -24,6 +24,11 @@ class Slots:
         self._by_integration[integration_id] += got
         return got
 
+    def take_extra(self, integration_id: str) -> None:
+        """Take a slot whether or not there is room."""
+        self._in_use += 1
+        self._by_integration[integration_id] += 1
+
     def release(self, integration_id: str, count: int = 1) -> None:
         """Give slots back."""
         self._in_use -= count

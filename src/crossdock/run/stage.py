@@ -15,15 +15,15 @@ from typing import Any
 from crossdock.catalog import Catalog, LiveIntegration
 from crossdock.clock import Clock, Fraction, new_token
 from crossdock.model.advance import Broken
-from crossdock.model.errors import CrossdockError, StoreUnavailable
+from crossdock.model.errors import CrossdockError, StoreUnavailable, Unrecordable
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.run import JournalEntry, LeasedRun
 from crossdock.model.time import Instant, later
 from crossdock.model.verdict import Outcome
-from crossdock.observe import LANE_STUMBLED, LOOK_FAILED, RUN_CRASHED, WORKFLOW_UNUSABLE, Observe, emit
+from crossdock.observe import LANE_STUMBLED, LOOK_FAILED, RUN_CRASHED, WATCH_FAILED, WORKFLOW_UNUSABLE, Observe, emit
 from crossdock.run.compile import CompiledWorkflow
 from crossdock.run.functions import Functions
-from crossdock.run.lanes import LaneDriver, OwnedLane
+from crossdock.run.lanes import LaneDriver, LaneLost, OwnedLane
 from crossdock.run.settling import Ending, Settling
 from crossdock.run.slots import Slots
 from crossdock.run.walk import LeaseLost, WalkPorts, walk
@@ -53,6 +53,7 @@ PURE_CONCURRENCY = 512
 CLAIM_BATCH = 32
 LANES_AT_ONCE = 256
 LOOK_SECONDS = 1.0
+HAND_BACK_SECONDS = 5.0
 LANE_SEEK_SECONDS = 10.0
 
 
@@ -96,7 +97,7 @@ class RunStage:
         self._backlog: OrderedDict[str, None] = OrderedDict()
         self._lanes: dict[str, OwnedLane] = {}
         self._performing: dict[str, asyncio.Task[Any] | None] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
         self._to_cancel: set[str] = set()
         self._held: set[str] = set()
         self._learning: set[tuple[str, int]] = set()
@@ -106,6 +107,7 @@ class RunStage:
         self._is_pumping = False
         self._is_quarantine_busy = False
         self._stopping = False
+        self._handing_back = False
 
     # --- from the receive stage ------------------------------------------------------------------------------------
 
@@ -163,7 +165,11 @@ class RunStage:
             self._release(run.event.integration_id)
 
     async def _settle(self, ending: Ending) -> None:
-        landed = await until_recorded(lambda: self._store.submit(ending.settle), self._fraction)
+        try:
+            landed = await until_recorded(lambda: self._store.submit(ending.settle), self._fraction)
+        except Unrecordable as error:
+            ending = self._settling.unrecordable(ending, error)
+            landed = await until_recorded(lambda: self._store.submit(ending.settle), self._fraction)
         self._settling.landed(ending, landed)
 
     async def perform(self, run: LeasedRun) -> Ending:
@@ -171,21 +177,24 @@ class RunStage:
         try:
             workflow = self._workflows.known(run.event.integration_id, run.workflow_number)
             if workflow is None:
-                workflow = await self._workflows.get(run.event.integration_id, run.workflow_number)
+                workflow = await self._read_workflow(run)
+        except (LookupError, CrossdockError) as error:
+            failure = Failure("workflow_unusable", f"the run's workflow can't be used: {error}", permanent=True)
+            return self._settling.end(run, Broken(None, failure, None))
+        try:
             if workflow.is_pure:
                 return self._settling.end(run, await walk(run, workflow, self._ports))
             return await self._perform_cancellable(run, workflow)
         except LeaseLost:
             raise
-        except (LookupError, CrossdockError) as error:
-            failure = Failure("workflow_unusable", f"the run's workflow can't be used: {error}", permanent=True)
-            return self._settling.fail(run, failure)
         except Exception as error:
             emit(RUN_CRASHED, error=error, event=run.event.id)
             broken = Broken(None, Failure("internal", f"{type(error).__name__} inside Crossdock; see the log"), None)
             return self._settling.end(run, broken)
 
     async def _perform_cancellable(self, run: LeasedRun, workflow: CompiledWorkflow) -> Ending:
+        if self._handing_back:
+            return self._settling.hand_back(run)
         self._performing[run.event.id] = asyncio.current_task()
         try:
             return self._settling.end(run, await walk(run, workflow, self._ports))
@@ -210,9 +219,14 @@ class RunStage:
 
     async def _workflow_of(self, run: LeasedRun) -> CompiledWorkflow | None:
         try:
-            return await self._workflows.get(run.event.integration_id, run.workflow_number)
+            return await self._read_workflow(run)
         except (LookupError, CrossdockError):
             return None  # `perform` meets the same error and settles the run with it
+
+    async def _read_workflow(self, run: LeasedRun) -> CompiledWorkflow:
+        """However long the database is away: that is no fault of the run."""
+        integration_id, number = run.event.integration_id, run.workflow_number
+        return await until_recorded(lambda: self._workflows.get(integration_id, number), self._fraction)
 
     # --- slots and the backlog -------------------------------------------------------------------------------------
 
@@ -237,7 +251,7 @@ class RunStage:
         except (LookupError, CrossdockError) as error:
             emit(WORKFLOW_UNUSABLE, integration=integration_id, number=number, reason=str(error))
 
-    def _track(self, task: asyncio.Task[None]) -> None:
+    def _track(self, task: asyncio.Future[Any]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -274,6 +288,7 @@ class RunStage:
 
         future = self._store.submit(Claim(integration_id, self._node_id, tokens, self._clock()), claimed)
         future.add_done_callback(lambda done: done.cancelled() or done.exception())  # `claimed` has dealt with it
+        self._track(future)
 
     # --- lanes -----------------------------------------------------------------------------------------------------
 
@@ -294,8 +309,11 @@ class RunStage:
                 if lane.is_idle_for_long and await self._give_up(lane):
                     return
             except LeaseLost:
-                self._observe.lease_lost("lane")
                 lane.forget()
+            except LaneLost:
+                self._observe.lease_lost("lane")
+                self._disown(lane)
+                return
             except Exception as error:
                 emit(LANE_STUMBLED, error=error, lane=lane.id)
                 lane.forget()
@@ -307,9 +325,12 @@ class RunStage:
         if not await self._store.submit(LaneRelease(lane.id, lane.token)):
             lane.forget()
             return False
+        self._disown(lane)
+        return True
+
+    def _disown(self, lane: OwnedLane) -> None:
         if self._lanes.get(lane.id) is lane:
             del self._lanes[lane.id]
-        return True
 
     def lane_changed(self, lane_id: str) -> None:
         """An operator changed the lane in the store."""
@@ -330,6 +351,8 @@ class RunStage:
                 await self._look()
             except StoreUnavailable as error:
                 emit(LOOK_FAILED, reason=str(error))
+            except Exception as error:
+                emit(WATCH_FAILED, error=error, turn="looking for runs")
             self._look_now.clear()
             try:
                 await asyncio.wait_for(self._look_now.wait(), LOOK_SECONDS)
@@ -370,7 +393,7 @@ class RunStage:
         if run is None:
             return
         self._is_quarantine_busy = True
-        self._slots.take(run.event.integration_id, TOTAL_SLOTS * 2)
+        self._slots.take_extra(run.event.integration_id)
         self._start(run).add_done_callback(lambda _: self._leave_quarantine())
 
     def _leave_quarantine(self) -> None:
@@ -417,13 +440,20 @@ class RunStage:
         for lane in self._lanes.values():
             if lane.task is not None and lane.is_idle:
                 lane.task.cancel()
-        if self._tasks and (await asyncio.wait(self._tasks, timeout=grace_seconds))[1]:
-            for task in self._performing.values():
-                if task is not None:
-                    task.cancel()
-            await asyncio.wait(self._tasks, timeout=5)
+        await self._rest(grace_seconds)
+        self._handing_back = True
+        for task in self._performing.values():
+            if task is not None:
+                task.cancel()
+        await self._rest(HAND_BACK_SECONDS)
         if self._lanes:
             await self._store.write(release_lanes, [(lane.id, lane.token) for lane in self._lanes.values()])
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait until nothing is worked on, what begins meanwhile included, or the time is over."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while self._tasks and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)
 
     @property
     def in_work(self) -> int:

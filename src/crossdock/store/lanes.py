@@ -180,6 +180,12 @@ def _build_release(v: Subquery) -> Executable:
 _release_idle = RowUpdate({"id": String(), "token": String()}, _build_release)
 
 
+def owns_lane(connection: Connection, lane_id: str, lane_token: str) -> bool:
+    """Whether the lane's lease has this token."""
+    query = select(lane.c.id).where(lane.c.id == lane_id, lane.c.lease_token == lane_token)
+    return connection.execute(query).first() is not None
+
+
 def reclaim_head(connection: Connection, event_id: str, lane_token: str, now: Instant) -> bool:
     """Queue a run that is marked as running in a lane whose owner knows nothing of it.
 

@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from crossdock import observe
-from crossdock.model.errors import CrossdockError, Misconfigured, StoreUnavailable
+from crossdock.model.errors import CrossdockError, Misconfigured, StoreUnavailable, Unrecordable
 from crossdock.store.database import Database, is_unavailable, unavailable
 
 logger = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ class Recorder:
                 self._commit(batch[half:])
             else:
                 observe.emit(observe.CHANGE_REFUSED, error=error)
-                self._resolve(batch, [error])
+                self._resolve(batch, [_unrecordable(error)])
         else:
             if self._observe_commit is not None:
                 self._observe_commit(len(batch), time.perf_counter() - started)
@@ -263,6 +263,12 @@ def _record(connection: Connection, changes: list[Any]) -> list[Any]:
         for position, answer in zip(positions, given, strict=True):
             answers[position] = answer
     return answers
+
+
+def _unrecordable(cause: Exception) -> Unrecordable:
+    error = Unrecordable(f"the database refuses it ({type(cause).__name__})")
+    error.__cause__ = cause
+    return error
 
 
 def _stopped() -> StoreUnavailable:
