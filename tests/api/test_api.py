@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from io import BytesIO
 
 import pytest
+from yarl import URL
 
 from tests.api.conftest import Api
 
 INTEGRATIONS = "/api/v1/integrations"
+
+
+def cursor_of(position: str) -> str:
+    """A cursor that only somebody else could have written."""
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).rstrip(b"=").decode()
 
 
 @pytest.mark.parametrize("token", ["", "Bearer", "Bearer wrong", "Basic YTpi", "Bearer \x00"])
@@ -86,6 +94,20 @@ async def test_a_chunked_body_is_refused_at_the_limit(api: Api) -> None:
     assert (answer.status, answer.json["type"]) == (413, "/problems/too-large")
 
 
+async def test_a_body_that_breaks_off_is_no_fault_of_ours(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    token = api.tokens["alice"]
+    address = URL(api.url)
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    head = f"POST {INTEGRATIONS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 9\r\n\r\n{{"
+    writer.write(head.encode())
+    await writer.drain()
+    writer.close()
+
+    assert await reader.read() == b""
+    assert (await api.call("GET", INTEGRATIONS)).status == 200
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_byte_order_mark_is_no_fault(api: Api) -> None:
     document = json.dumps({"name": "Orders", "type": "webhook-trigger"}).encode("utf-8-sig")
 
@@ -112,6 +134,8 @@ async def test_wrong_fields_are_told_with_their_paths(api: Api) -> None:
         ("?limit=many", "limit"),
         ("?limit=1&limit=2", "limit"),
         ("?cursor=made-up", "cursor"),
+        ("?cursor=" + cursor_of("a\x00b"), "cursor"),
+        ("?cursor=" + cursor_of("\ud800"), "cursor"),
         ("?q=%00", "q"),
     ],
 )

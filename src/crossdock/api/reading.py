@@ -8,6 +8,7 @@ import msgspec
 from fastapi import Depends, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
 from crossdock.api.use_cases import Cases
 from crossdock.manage.actor import Actor
@@ -112,10 +113,13 @@ async def _read_limited(request: Request, limit: int) -> bytes:
     if declared.isdigit() and int(declared) > limit:
         raise TooLarge(f"the body is over {limit} bytes")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise TooLarge(f"the body is over {limit} bytes")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise TooLarge(f"the body is over {limit} bytes")
+    except ClientDisconnect:
+        raise Malformed("the body broke off") from None
     return bytes(body)
 
 

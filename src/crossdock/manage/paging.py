@@ -44,7 +44,7 @@ def write_cursor(position: str | int) -> str:
 def read_text_cursor(cursor: str | None) -> str | None:
     """The text position in a cursor; Invalid when it was not made here."""
     position = _read(cursor)
-    if position is not None and not isinstance(position, str):
+    if position is not None and not (isinstance(position, str) and position.isprintable()):
         raise _not_ours()
     return position
 

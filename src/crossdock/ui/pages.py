@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, Router
 
@@ -19,7 +19,7 @@ from crossdock.clock import Clock
 from crossdock.manage.actor import ROLES, Actor
 from crossdock.manage.integrations import Integrations
 from crossdock.manage.tokens import Tokens
-from crossdock.model.errors import CrossdockError, Invalid, MethodNotAllowed, NotFound, TooLarge
+from crossdock.model.errors import CrossdockError, Invalid, Malformed, MethodNotAllowed, NotFound, TooLarge
 from crossdock.server.app import Receive, Scope, Send
 from crossdock.server.problems import problem_response
 from crossdock.store import Store
@@ -152,10 +152,13 @@ async def read_form(request: Request) -> dict[str, str]:
     if kind != "application/x-www-form-urlencoded":
         raise Invalid("this page takes plain forms only")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > FORM_BYTES:
-            raise TooLarge(f"a form has {FORM_BYTES} bytes at most")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > FORM_BYTES:
+                raise TooLarge(f"a form has {FORM_BYTES} bytes at most")
+    except ClientDisconnect:
+        raise Malformed("the form broke off") from None
     try:
         return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=FORM_FIELDS))
     except ValueError:
