@@ -14,7 +14,7 @@ from crossdock.model.errors import Unrecordable
 from crossdock.model.integration import Integration
 from crossdock.model.outcome import Failure
 from crossdock.model.retry import NO_RETRY
-from crossdock.model.run import LeasedRun
+from crossdock.model.run import JournalEntry, LeasedRun
 from crossdock.model.states import RunMove, RunState
 from crossdock.model.time import Instant, later, seconds_between
 from crossdock.model.trigger import OnExhausted
@@ -132,7 +132,7 @@ class Settling:
             now=now,
             due_at=verdict.due_at,
             failure=verdict.failure,
-            entry=verdict.entry,
+            entry=_last_entry(verdict),
             reply=reply,
         )
         return Ending(run, verdict, settle)
@@ -159,6 +159,14 @@ class Settling:
             emit(RUN_RETRYING, event=run.event.id, attempts=run.attempts)
         elif move is RunMove.BLOCK:
             emit(LANE_BLOCKED, event=run.event.id, integration=run.event.integration_id)
+
+
+def _last_entry(verdict: Verdict) -> JournalEntry | None:
+    """The entry with the answer that a failed run chose: replies and the status URL read it from there later."""
+    entry = verdict.entry
+    if verdict.move is not RunMove.FAIL or verdict.result is None or entry is None or entry.result is not None:
+        return entry
+    return JournalEntry(entry.position, entry.steps, verdict.result)
 
 
 def _leased_reply(ending: Ending, reply: NewReply) -> LeasedDelivery:

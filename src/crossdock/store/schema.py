@@ -33,6 +33,10 @@ from crossdock.model.states import DeliveryState, RunState, WaitingFor
 metadata = MetaData()
 
 
+# Differs: ranges of lane ids are compared byte by byte, whatever collation a PostgreSQL database has.
+LaneId = String().with_variant(String(collation="C"), "postgresql")
+
+
 def _words(column: str, words: Iterable[str], name: str) -> CheckConstraint:
     listed = ", ".join(f"'{word}'" for word in words)
     return CheckConstraint(f"{column} IN ({listed})", name=name)
@@ -165,7 +169,7 @@ run = Table(
     Column("state", String, nullable=False),
     Column("waiting_for", String),
     Column("workflow_number", Integer, nullable=False),
-    Column("lane_id", String),
+    Column("lane_id", LaneId),
     Column("lane_sequence", BigInteger),
     Column("accepted_at", BigInteger, nullable=False),
     Column("due_at", BigInteger, nullable=False),  # not before this moment
@@ -240,7 +244,7 @@ journal = Table(  # what each commit added to a run: finished steps, and the res
 lane = Table(  # one row per order that has to be kept; the lane is leased, not its runs
     "lane",
     metadata,
-    Column("id", String, primary_key=True),  # integration id, ':', ordering key
+    Column("id", LaneId, primary_key=True),  # integration id, ':', ordering key
     Column("integration_id", String, nullable=False, index=True),
     Column("key", Text, nullable=False),
     Column("last_sequence", BigInteger, nullable=False),

@@ -118,7 +118,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "lane",
-        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         sa.Column("integration_id", sa.String(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("last_sequence", sa.BigInteger(), nullable=False),
@@ -169,7 +169,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("waiting_for", sa.String(), nullable=True),
         sa.Column("workflow_number", sa.Integer(), nullable=False),
-        sa.Column("lane_id", sa.String(), nullable=True),
+        sa.Column("lane_id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
         sa.Column("lane_sequence", sa.BigInteger(), nullable=True),
         sa.Column("accepted_at", sa.BigInteger(), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
