@@ -81,6 +81,7 @@ def test_the_key_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
 
     assert first.key_ids == second.key_ids
     assert (tmp_path / "data" / KEY_FILE).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
     assert os.listdir(tmp_path / "data") == [KEY_FILE]
 
 

@@ -98,7 +98,7 @@ async def _serve(settings: Settings) -> int:
 
 def _settled(settings: Settings) -> Settings:
     """The settings with the data folder made and, where any port was asked for, a free one chosen."""
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)  # events may hold what is nobody else's business
     if settings.database_url.startswith("sqlite") and settings.roles != ALL_ROLES:
         raise Misconfigured("roles are split between processes on PostgreSQL only; SQLite has one process for all")
     if settings.port != 0:
@@ -219,7 +219,7 @@ class Node:
         self.tokens = Tokens(store, system_now, admins)
         rules = Rules(partial(compile_workflow, functions=self.functions), self.guard.check_url)
         ports = IntegrationPorts(store, self.vault, catalog, rules, system_now, settings.url_at(settings.port))
-        stages = Stages(self.run, self.deliver)
+        stages = Stages(self.run, self.deliver, self.answers.announce)
         integrations = Integrations(ports)
         self.cases = UseCases(
             integrations=integrations,

@@ -181,7 +181,7 @@ def _key_file_text(keys: Sequence[bytes]) -> str:
 
 def _create_private_file(path: Path, text: str) -> None:
     """Make the file; when another process made it in the same moment, its text stands."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = _write_draft(path, text)
     try:
         os.link(draft, path)

@@ -94,6 +94,17 @@ def test_a_refusal_is_told_in_the_servers_words_with_its_fields(crossdock: Comma
     assert ended.err == "crossdock: the token is not acceptable\n  name: taken\n"
 
 
+def test_a_refusal_is_told_once(crossdock: Command, server: Answering) -> None:
+    server.answers["POST /api/v1/tokens"] = (
+        422,
+        {"title": "Invalid", "detail": "name is taken", "errors": [{"field": "name", "message": "is taken"}]},
+    )
+
+    ended = crossdock("token", "create", "ci", "--url", server.url, "--token", "t")
+
+    assert ended.err == "crossdock: name is taken\n"
+
+
 @pytest.mark.parametrize(("status", "body"), [(200, b"<html>"), (502, b"<html>Bad gateway</html>"), (302, b"")])
 def test_something_else_than_crossdock_is_noticed(
     crossdock: Command, server: Answering, status: int, body: bytes

@@ -156,8 +156,10 @@ def explain(answer: Answer, url: str) -> str:
     if problem is None:
         return f"{url} answered {answer.status} {http.client.responses.get(answer.status, '')}".rstrip()
     said = str(problem.get("detail") or problem.get("title") or f"the server answered {answer.status}")
-    fields = [f"  {fault.get('field')}: {fault.get('message')}" for fault in problem.get("errors") or []]
-    return "\n".join([said, *fields])
+    faults = problem.get("errors") or []
+    if len(faults) == 1 and str(faults[0].get("message")) in said:  # it has been said
+        return said
+    return "\n".join([said, *(f"  {fault.get('field')}: {fault.get('message')}" for fault in faults)])
 
 
 def _problem(answer: Answer) -> dict[str, Any] | None:

@@ -142,7 +142,7 @@ def sqlite_module() -> ModuleType:
 def _sqlite(url: URL) -> Database:
     module = sqlite_module()
     arguments = {"check_same_thread": False, "timeout": 10.0, "cached_statements": 1024, "isolation_level": None}
-    Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    Path(url.database or "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     writer = create_engine(url, module=module, poolclass=NullPool, connect_args=arguments, isolation_level="AUTOCOMMIT")
     reader = create_engine(
         url,
