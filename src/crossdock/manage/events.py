@@ -9,19 +9,19 @@ from typing import Any
 
 from crossdock.catalog import Catalog, LiveIntegration
 from crossdock.clock import Clock, new_id
-from crossdock.expressions.names import event_names
+from crossdock.event_keys import find_keys
 from crossdock.manage.actor import Actor
 from crossdock.manage.event_documents import line_document, story_document
 from crossdock.manage.paging import Page, check_limit, read_text_cursor, write_cursor
 from crossdock.manage.ports import Stages
 from crossdock.model.errors import Conflict, FieldError, Invalid, NotFound
 from crossdock.model.event import Event, Request
-from crossdock.model.expression import ExpressionError
 from crossdock.model.outcome import Json
 from crossdock.model.states import FINAL_RUN_STATES, RunState
 from crossdock.model.time import Instant, parse_instant
+from crossdock.model.verdict import CANCELED, Outcome
 from crossdock.store import Store
-from crossdock.store.accept import Accept, Accepted
+from crossdock.store.accept import Accept, AcceptAnswer, Accepted
 from crossdock.store.claims import cancel_waiting, request_cancel
 from crossdock.store.events import EventFilter, EventStory, list_events, read_body, reply_states, show_event
 from crossdock.store.lanes import release_run
@@ -92,6 +92,8 @@ class Events:
         landed = await self._store.write(cancel_waiting, event_id, self._clock())
         if not landed and not await self._store.write(request_cancel, event_id):
             raise Conflict("the event came to its end in this moment; there is nothing to cancel")
+        if landed:
+            self._stages.announce(Outcome(event_id, None, CANCELED))
         self._stages.run_changed(run.lane_id)
         return await self.show(actor, event_id)
 
@@ -130,17 +132,18 @@ class Events:
         return {"id": event.id, "replay_of": event_id}
 
     async def _record(self, live: LiveIntegration, event: Event, number: int) -> None:
-        lane = ordering_key(live, event)
+        _, lane = find_keys(live, event)
         runs = self._stages.runs
         lease = runs.offer(live) if runs is not None else None
-        try:
-            accepted = await self._store.submit(Accept(event, number, lease=lease, lane_key=lane))
-        except Exception as error:
-            if runs is not None and lease is not None:
-                runs.withdraw(live, error)
-            raise
-        if runs is not None and isinstance(accepted, Accepted):
-            runs.hand_over(accepted)
+
+        def recorded(answer: AcceptAnswer | Exception) -> None:
+            if runs is not None and isinstance(answer, Accepted):
+                runs.hand_over(answer)
+            elif runs is not None and lease is not None and not isinstance(answer, Accepted):
+                runs.withdraw(live, answer)
+
+        change = Accept(event, number, lease=lease, lane_key=lane)
+        await self._store.submit(change, recorded, weight=len(event.request.body))
 
     async def _workflow_number(self, live: LiveIntegration, wanted: int | None) -> int:
         if wanted is None:
@@ -220,22 +223,3 @@ def _read_bytes(text: str, encoding: str) -> bytes:
         return text.encode() if encoding == "utf-8" else base64.b64decode(text, validate=True)
     except (UnicodeEncodeError, binascii.Error, ValueError) as error:
         raise Invalid("the body can't be read", (FieldError("request.body", f"is not {encoding}: {error}"),)) from None
-
-
-def ordering_key(live: LiveIntegration, event: Event) -> str | None:
-    """The lane that an event belongs to; None when its integration keeps no order. Invalid without a usable value."""
-    if not live.integration.trigger.ordered:
-        return None
-    if live.ordering_key is None:
-        return ""
-    try:
-        value = live.ordering_key.evaluate(event_names(event, live.integration.name))
-    except ExpressionError as error:
-        raise _no_key(str(error)) from None
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
-        raise _no_key("has to give a text or a number")
-    return str(value)
-
-
-def _no_key(why: str) -> Invalid:
-    return Invalid("the request has no usable ordering key", (FieldError("ordering_key", why),))

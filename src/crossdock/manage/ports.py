@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from crossdock.catalog import LiveIntegration
+from crossdock.model.verdict import Outcome
 from crossdock.store.accept import Accepted, Duplicate, Lease
 
 
@@ -25,12 +27,18 @@ class Deliveries(Protocol):
     def wake(self) -> None: ...
 
 
+def _tell_nobody(outcome: Outcome) -> None:
+    """For processes without callers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stages:
     """The stages of this process; None for one that only other nodes have: they find the rows by looking."""
 
     runs: Runs | None = None
     deliveries: Deliveries | None = None
+    announce: Callable[[Outcome], None] = _tell_nobody
+    """Answers callers of this process who wait for an event."""
 
     def run_changed(self, lane_id: str | None) -> None:
         """A run became due, or left its lane."""

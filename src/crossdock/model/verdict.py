@@ -68,6 +68,9 @@ def _with_result(entry: JournalEntry | None, result: Result | None) -> JournalEn
     return replace(entry, result=result)
 
 
+CANCELED = Failure("canceled", "canceled by an operator", permanent=True)
+
+
 @value
 class Outcome:
     """What a caller who waits for an event is told: the result, or why there is none (and the answer it chose)."""

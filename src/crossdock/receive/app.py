@@ -10,6 +10,7 @@ from typing import Protocol
 from crossdock import observe
 from crossdock.catalog import Catalog, LiveIntegration
 from crossdock.clock import Clock, new_id
+from crossdock.event_keys import find_keys
 from crossdock.model.errors import (
     Forbidden,
     Invalid,
@@ -34,7 +35,7 @@ from crossdock.receive import cors
 from crossdock.receive.answering import accepted_answer, failure_answer, result_answer, timeout_answer
 from crossdock.receive.answers import Answers
 from crossdock.receive.authenticate import authenticate
-from crossdock.receive.checks import check_body, find_keys
+from crossdock.receive.checks import check_body
 from crossdock.receive.rate import RateLimiter
 from crossdock.receive.reading import Disconnected, header, read_body, read_headers, read_query
 from crossdock.receive.status import status_answer

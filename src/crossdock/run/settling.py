@@ -19,7 +19,7 @@ from crossdock.model.states import RunMove, RunState
 from crossdock.model.time import Instant, later, seconds_between
 from crossdock.model.trigger import OnExhausted
 from crossdock.model.value import value
-from crossdock.model.verdict import Outcome, Verdict, judge_run
+from crossdock.model.verdict import CANCELED, Outcome, Verdict, judge_run
 from crossdock.observe import LANE_BLOCKED, LEASE_LOST, RUN_ENDED, RUN_RETRYING, Observe, emit, is_debugging
 from crossdock.store.settle import NewReply, Settle
 
@@ -82,8 +82,7 @@ class Settling:
 
     def cancel(self, run: LeasedRun) -> Ending:
         """The end of a run that somebody stopped while it was worked on."""
-        failure = Failure("canceled", "canceled by an operator", permanent=True)
-        return self._ending(run, Verdict(RunMove.CANCEL, failure=failure), self._clock(), None)
+        return self._ending(run, Verdict(RunMove.CANCEL, failure=CANCELED), self._clock(), None)
 
     def hand_back(self, run: LeasedRun) -> Ending:
         """The run goes back to the queue untried: this process stops."""

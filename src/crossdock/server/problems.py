@@ -63,6 +63,7 @@ _PROBLEM_OF: dict[type[BaseException], Problem] = {
     errors.TooLarge: TOO_LARGE,
     errors.UnsupportedMedia: UNSUPPORTED_MEDIA,
     errors.Invalid: INVALID,
+    errors.Unrecordable: INVALID,
     errors.TooMany: TOO_MANY,
     errors.StoreUnavailable: UNAVAILABLE,
 }
