@@ -6,6 +6,7 @@ import argparse
 import json
 import platform
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from rich.status import Status
 from rich.table import Table
 
 from bench.load import Answers, has_wrk, install_wrk
-from bench.measure import Load, Measurement, measure, measure_noop
+from bench.measure import Load, Measurement, measure, measure_noop, measure_sync
 from bench.peers import measure_peers
 from bench.profiler import Profiler
 from bench.scenarios import SCENARIOS, Scenario
@@ -39,12 +40,16 @@ def main() -> int:
     install_wrk()
     load = Load(options.seconds, options.connections, options.rate)
     tool = "wrk" if has_wrk() and options.rate is None else "bench.generator"
-    console.print(f"Crossdock {__version__} on {options.database}, {options.connections} connections, load by {tool}")
+    sync_ms = measure_sync(Path(tempfile.gettempdir()))
+    console.print(
+        f"Crossdock {__version__} on {options.database}, {options.connections} connections, load by {tool}; "
+        f"the disk confirms a write in {sync_ms:.2f} ms"
+    )
     with console.status("no-op handler") as status:
         noop = measure_noop(load)
         measurements = [_measure(scenario, load, options, status) for scenario in _chosen(options.scenario)]
     _show_table(console, noop, measurements)
-    path = _write(options, noop, measurements)
+    path = _write(options, noop, measurements, sync_ms)
     console.print(f"written to {path}")
     if options.peers:
         measure_peers(load, noop, console)
@@ -135,7 +140,7 @@ def _ratio(measurement: Measurement, noop: Answers) -> float:
     return min(measurement.answers.per_second, measurement.recorded.per_second) / noop.per_second
 
 
-def _write(options: argparse.Namespace, noop: Answers, measurements: list[Measurement]) -> Path:
+def _write(options: argparse.Namespace, noop: Answers, measurements: list[Measurement], sync_ms: float) -> Path:
     document: dict[str, Any] = {
         "version": __version__,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -144,6 +149,7 @@ def _write(options: argparse.Namespace, noop: Answers, measurements: list[Measur
         "seconds": options.seconds,
         "connections": options.connections,
         "rate": options.rate,
+        "disk_sync_ms": sync_ms,
         "noop": {**asdict(noop), "per_second": noop.per_second},
         "scenarios": [_as_document(measurement, noop) for measurement in measurements],
     }

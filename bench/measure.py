@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,7 @@ class Measurement:
     answers: Answers
     recorded: Recorded
     idle_memory: float
+    end_memory: float
     peak_memory: float
 
     @property
@@ -83,8 +85,21 @@ def measure(
             answers = make_calls(_calls(program.port, names[1], scenario.bodies(), load))
         progress("draining")
         recorded = read_record(url, measured, wait_seconds=DRAIN_SECONDS)
-        peak = program.memory()[1]
-    return Measurement(scenario.name, scenario.about, answers, recorded, idle, peak)
+        end, peak = program.memory()
+    return Measurement(scenario.name, scenario.about, answers, recorded, idle, end, peak)
+
+
+def measure_sync(folder: Path) -> float:
+    """Median milliseconds for the disk to confirm a small write: the floor of every commit on it."""
+    times = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(100):
+            file.write(bytes(8_192))
+            file.flush()
+            started = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - started)
+    return sorted(times)[len(times) // 2] * 1_000
 
 
 @contextmanager

@@ -42,6 +42,8 @@ class PowerReport:
     checked: int = 0
     writes: int = 0
     syncs: int = 0
+    checkpoints: int = 0
+    """Syncs of the database file itself; all others are of its log."""
     dropped: int = 0
     lost: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
@@ -195,6 +197,7 @@ def _look_after_losses(folder: Path, log: Path, promises: Promises, losses: int,
         disk.take(operation)
         report.writes += operation.kind == WRITE
         report.syncs += operation.kind == SYNC
+        report.checkpoints += operation.kind == SYNC and operation.file == DATABASE
     return report
 
 
