@@ -16,6 +16,7 @@ FOLLOWED = [
 ]
 
 
+@pytest.mark.timeout(240)  # a server and a dozen commands, each a process
 @pytest.mark.parametrize("document", FOLLOWED, ids=lambda path: path.stem)
 def test_the_document_can_be_followed(document: Path, tmp_path: Path):
     with Walkthrough(tmp_path) as walkthrough:
