@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -32,29 +33,28 @@ def delivery(connection: Connection, delivery_id: str) -> tuple[object, ...]:
     return (found.state, found.due_at, found.finished_at, found.attempts, found.lease_node, found.lease_token)
 
 
-@pytest.mark.parametrize("move", [*ENDS, *PAUSES])
-async def test_an_end_leads_to_the_state_of_the_table_and_frees_the_lease(runs: Runs, move: RunMove) -> None:
-    run = await runs.leased()
+async def test_an_end_leads_to_the_state_of_the_table_and_frees_the_lease(runs: Runs) -> None:
+    for move in (*ENDS, *PAUSES):
+        run = await runs.leased()
 
-    assert await runs.settle(run, move, due_at=later(runs.now, 5))
+        assert await runs.settle(run, move, due_at=later(runs.now, 5))
 
-    row = await runs.row(run.event.id)
-    target = RUN_MOVES[move][1]
-    assert (row.state, row.lease_node, row.lease_token) == (target, None, None)
-    assert row.finished_at == (runs.now if target in FINAL_RUN_STATES else None)
+        row = await runs.row(run.event.id)
+        target = RUN_MOVES[move][1]
+        assert (row.state, row.lease_node, row.lease_token) == (target, None, None)
+        assert row.finished_at == (runs.now if target in FINAL_RUN_STATES else None)
 
 
-@pytest.mark.parametrize("first", [*ENDS, *PAUSES])
-@pytest.mark.parametrize("second", ENDS)
-async def test_a_second_end_of_one_lease_is_refused(runs: Runs, first: RunMove, second: RunMove) -> None:
-    run = await runs.leased()
-    await runs.settle(run, first, due_at=runs.now)
-    before = tuple(await runs.row(run.event.id))
+async def test_a_second_end_of_one_lease_is_refused(runs: Runs) -> None:
+    for first, second in itertools.product((*ENDS, *PAUSES), ENDS):
+        run = await runs.leased()
+        await runs.settle(run, first, due_at=runs.now)
+        before = tuple(await runs.row(run.event.id))
 
-    assert not await runs.settle(run, second, failure=REFUSED, entry=an_entry(0, a_step()))
+        assert not await runs.settle(run, second, failure=REFUSED, entry=an_entry(0, a_step()))
 
-    assert tuple(await runs.row(run.event.id)) == before
-    assert await runs.journal(run.event.id) == ()
+        assert tuple(await runs.row(run.event.id)) == before
+        assert await runs.journal(run.event.id) == ()
 
 
 async def test_a_late_settle_is_refused_with_all_that_belongs_to_it(store: Store, runs: Runs) -> None:
@@ -128,13 +128,13 @@ async def test_an_attempt_that_was_retried_comes_with_its_history(store: Store, 
     assert [step.id for entry in again.journal for step in entry.steps] == ["one", "two"]
 
 
-@pytest.mark.parametrize(("move", "attempts"), [(RunMove.RETRY, 1), (RunMove.HAND_BACK, 0), (RunMove.DELAY, 0)])
-async def test_only_an_attempt_that_failed_counts(runs: Runs, move: RunMove, attempts: int) -> None:
-    run = await runs.leased()
+async def test_only_an_attempt_that_failed_counts(runs: Runs) -> None:
+    for move, attempts in ((RunMove.RETRY, 1), (RunMove.HAND_BACK, 0), (RunMove.DELAY, 0)):
+        run = await runs.leased()
 
-    await runs.settle(run, move, due_at=runs.now)
+        await runs.settle(run, move, due_at=runs.now)
 
-    assert (await runs.row(run.event.id)).attempts == attempts
+        assert (await runs.row(run.event.id)).attempts == attempts
 
 
 async def test_an_error_is_kept_and_the_next_success_clears_it(store: Store, runs: Runs) -> None:
@@ -178,18 +178,18 @@ async def test_a_reply_whose_time_is_over_is_expired_as_it_is_recorded(store: St
 # --- final means final -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("move", ENDS)
-async def test_nothing_changes_a_run_that_has_ended(store: Store, runs: Runs, move: RunMove) -> None:
-    run = await runs.leased()
-    await runs.settle(run, move)
-    before = tuple(await runs.row(run.event.id))
+async def test_nothing_changes_a_run_that_has_ended(store: Store, runs: Runs) -> None:
+    for move in ENDS:
+        run = await runs.leased()
+        await runs.settle(run, move)
+        before = tuple(await runs.row(run.event.id))
 
-    assert await store.submit(Claim("int_a", NODE, ("next",), later(runs.now, 1))) == []
-    assert not await store.write(cancel_waiting, run.event.id, runs.now)
-    rescued = await store.write(rescue_runs, [NODE], OTHER_NODE, runs.now, "rescue")
+        assert await store.submit(Claim("int_a", NODE, ("next",), later(runs.now, 1))) == []
+        assert not await store.write(cancel_waiting, run.event.id, runs.now)
+        rescued = await store.write(rescue_runs, [NODE], OTHER_NODE, runs.now, "rescue")
 
-    assert (rescued.queued, rescued.lost) == (0, ())
-    assert tuple(await runs.row(run.event.id)) == before
+        assert (rescued.queued, rescued.lost) == (0, ())
+        assert tuple(await runs.row(run.event.id)) == before
 
 
 # --- the status that a caller reads ----------------------------------------------------------------------------------
