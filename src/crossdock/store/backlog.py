@@ -20,7 +20,7 @@ def count_backlog(connection: Connection, integration_ids: Iterable[str], limit:
     """For each integration with waiting runs: how many (counted up to `limit`) and since when the oldest waits."""
     counts: dict[str, tuple[int, Instant]] = {}
     for integration_id in integration_ids:
-        in_lanes = (run.c.lane_id > f"{integration_id}:", run.c.lane_id < f"{integration_id};", IS_UNFINISHED)
+        in_lanes = (run.c.lane_id >= f"{integration_id}:", run.c.lane_id < f"{integration_id};", IS_UNFINISHED)
         waiting = union_all(
             select(run.c.accepted_at).where(run.c.integration_id == integration_id, IS_FREE),
             select(run.c.accepted_at).where(*in_lanes),

@@ -51,7 +51,7 @@ SEARCH_WINDOW = 2_000
 SEARCHED_BYTES = 1024 * 1024
 """Bodies over this are not searched."""
 STATS_ROWS = 50_000
-_CLOCK_STEP: Instant = 5 * SECOND
+CLOCK_STEP: Instant = 5 * SECOND
 """How far an id's time and `received_at` may lie apart: a clock may be set between the two."""
 
 
@@ -143,9 +143,9 @@ def _candidates(wanted: EventFilter, after: str | None) -> Select[Any]:
     if wanted.integration_id is not None:
         query = query.where(event.c.integration_id == wanted.integration_id)
     if wanted.received_after is not None:
-        query = query.where(event.c.id >= first_id_at(wanted.received_after - _CLOCK_STEP))
+        query = query.where(event.c.id >= first_id_at(wanted.received_after - CLOCK_STEP))
     if wanted.received_before is not None:
-        query = query.where(event.c.id < first_id_at(wanted.received_before + _CLOCK_STEP))
+        query = query.where(event.c.id < first_id_at(wanted.received_before + CLOCK_STEP))
     if after is not None:
         query = query.where(event.c.id < after)
     return query
@@ -406,8 +406,8 @@ def run_times(connection: Connection, integration_id: str, start: Instant, end: 
         .join(event, event.c.id == run.c.event_id)
         .where(
             event.c.integration_id == integration_id,
-            event.c.id >= first_id_at(start - _CLOCK_STEP),
-            event.c.id < first_id_at(end + _CLOCK_STEP),
+            event.c.id >= first_id_at(start - CLOCK_STEP),
+            event.c.id < first_id_at(end + CLOCK_STEP),
             run.c.accepted_at >= start,
             run.c.accepted_at < end,
         )

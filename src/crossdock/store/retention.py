@@ -8,6 +8,7 @@ from crossdock.model.states import RUN_MOVES, RunMove, RunState
 from crossdock.model.time import Instant
 from crossdock.store import schema
 from crossdock.store.claims import IS_UNFINISHED
+from crossdock.store.events import CLOCK_STEP, first_id_at
 
 run = schema.run
 event = schema.event
@@ -15,12 +16,16 @@ delivery = schema.delivery
 
 
 def forget_events(connection: Connection, integration_id: str, before: Instant, limit: int) -> int:
-    """Delete up to `limit` events of an integration that came before an instant and are finished; how many."""
+    """Delete up to `limit` events of an integration that came before an instant and are finished; how many.
+
+    The ids, which begin with the time, bound what is looked at: the writer must not read what is to be kept.
+    """
     unfinished = select(run.c.event_id).where(run.c.event_id == event.c.id, IS_UNFINISHED).exists()
     pending = select(delivery.c.id).where(delivery.c.event_id == event.c.id, delivery.c.finished_at.is_(None)).exists()
     query = (
         select(event.c.id)
-        .where(event.c.integration_id == integration_id, event.c.received_at < before, ~unfinished, ~pending)
+        .where(event.c.integration_id == integration_id, event.c.id < first_id_at(before + CLOCK_STEP))
+        .where(event.c.received_at < before, ~unfinished, ~pending)
         .order_by(event.c.id)
         .limit(limit)
     )
@@ -50,7 +55,11 @@ def forget_lanes(connection: Connection, before: Instant, limit: int) -> int:
     lane = schema.lane
     busy = select(run.c.event_id).where(run.c.lane_id == lane.c.id, IS_UNFINISHED).exists()
     idle = select(lane.c.id).where(lane.c.lease_node.is_(None), lane.c.last_used_at < before, ~busy).limit(limit)
-    return connection.execute(delete(lane).where(lane.c.id.in_(idle), lane.c.lease_node.is_(None))).rowcount
+    still = (
+        lane.c.lease_node.is_(None),
+        lane.c.last_used_at < before,
+    )  # asked again of a row that had to be waited for
+    return connection.execute(delete(lane).where(lane.c.id.in_(idle), *still)).rowcount
 
 
 _REMOVED = text(

@@ -1,0 +1,132 @@
+"""Forgetting: finished events when their time is over, and nothing that somebody still needs."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Connection, insert
+
+from crossdock.model.states import RunMove
+from crossdock.model.time import later
+from crossdock.store import Store, schema
+from crossdock.store.accept import Accepted, DedupeKey, Duplicate
+from crossdock.store.lanes import park_run, release_lanes
+from crossdock.store.retention import (
+    cancel_runs_of,
+    forget_dedupe_keys,
+    forget_events,
+    forget_lanes,
+    removed_integrations,
+)
+from crossdock.store.settle import NewReply
+from tests.support.held import HeldClock
+from tests.support.runs import NODE, Runs, a_step, add_integration, an_entry, count
+
+TABLES = ("event", "run", "journal", "delivery", "attempt")
+
+
+@pytest.fixture
+def runs(store: Store, clock: HeldClock) -> Runs:
+    return Runs(store, clock.now)
+
+
+async def counts(store: Store) -> tuple[int, ...]:
+    return tuple([await store.read(count, table) for table in TABLES])
+
+
+def add_attempt(connection: Connection, delivery_id: str) -> None:
+    row = {"delivery_id": delivery_id, "number": 1, "started_at": 1, "finished_at": 2, "response_body": b""}
+    connection.execute(insert(schema.attempt).values(**row, request_headers="[]", response_headers="[]"))
+
+
+async def test_a_finished_event_is_forgotten_with_all_that_belongs_to_it(store: Store, runs: Runs) -> None:
+    run = await runs.leased()
+    await runs.settle(run, entry=an_entry(0, a_step()), reply=NewReply("dlv_1", runs.now, runs.now, None))
+    await store.write(add_attempt, "dlv_1")
+    assert await counts(store) == (1, 1, 1, 1, 1)
+
+    assert await store.write(forget_events, "int_a", runs.now, 9) == 0
+    assert await store.write(forget_events, "int_b", later(runs.now, 1), 9) == 0
+    assert await store.write(forget_events, "int_a", later(runs.now, 1), 9) == 1
+
+    assert await counts(store) == (0, 0, 0, 0, 0)
+
+
+async def test_events_that_are_not_finished_are_kept(store: Store, runs: Runs) -> None:
+    await runs.queued()
+    await runs.leased()
+    await runs.settle(await runs.leased(), RunMove.RETRY, due_at=runs.now)
+    await runs.settle(await runs.leased(), RunMove.BLOCK)
+    parked = await runs.queued()
+    await store.write(park_run, parked)
+
+    assert await store.write(forget_events, "int_a", later(runs.now, 1_000), 99) == 0
+    assert await store.read(count, "event") == 5
+
+
+async def test_an_event_whose_reply_is_pending_is_kept(store: Store, runs: Runs) -> None:
+    await runs.settle(await runs.leased(), reply=NewReply("dlv_1", runs.now, None, None))
+    await runs.settle(await runs.leased(), reply=NewReply("dlv_2", runs.now, None, (NODE, "sender")))
+
+    assert await store.write(forget_events, "int_a", later(runs.now, 1_000), 99) == 0
+
+
+async def test_events_go_oldest_first_in_slices(store: Store, runs: Runs, clock: HeldClock) -> None:
+    events = []
+    for _ in range(5):
+        events.append((await runs.accept(finished=True)).event.id)  # type: ignore[union-attr]
+        runs.now = clock.advance(60)
+    before = later(runs.now, 60)
+
+    assert await store.write(forget_events, "int_a", before, 2) == 2
+    assert [await runs.row(event_id) is None for event_id in events] == [True, True, False, False, False]
+    assert await store.write(forget_events, "int_a", before, 9) == 3
+
+
+async def test_dedupe_keys_are_forgotten_after_their_window(store: Store, runs: Runs) -> None:
+    for n in range(5):
+        await runs.accept(dedupe=DedupeKey(f"k{n}", 60.0 * (n + 1)))
+
+    assert await store.write(forget_dedupe_keys, later(runs.now, 180), 2) == 2
+    assert await store.write(forget_dedupe_keys, later(runs.now, 180), 9) == 1
+    assert isinstance(await runs.accept(dedupe=DedupeKey("k4", 60)), Duplicate)
+
+
+async def test_lanes_that_nobody_uses_are_forgotten(store: Store, runs: Runs) -> None:
+    owned = await runs.accept(lane="owned", leased=True)
+    busy = await runs.accept(lane="busy")
+    for key in ("idle1", "idle2"):
+        answer = await runs.accept(lane=key, leased=True)
+        assert isinstance(answer, Accepted)
+        await store.write(park_run, answer.event.id)
+        await store.write(release_lanes, [(f"int_a:{key}", answer.lane_token)])
+
+    assert await store.write(forget_lanes, runs.now, 9) == 0
+    assert await store.write(forget_lanes, later(runs.now, 1), 9) == 2
+
+    assert await store.read(count, "lane") == 2
+    assert [answer.lane.id for answer in (owned, busy) if isinstance(answer, Accepted) and answer.lane]
+
+
+async def test_removed_integrations_are_those_with_events_and_without_a_row(store: Store, runs: Runs) -> None:
+    await store.write(add_integration, "int_b")
+    for integration_id in ("int_a", "int_b", "int_c", "int_a"):
+        await runs.accept(integration_id, finished=True)
+
+    assert await store.read(removed_integrations) == ["int_a", "int_c"]
+
+
+async def test_there_is_nothing_removed_where_nothing_happened(store: Store) -> None:
+    assert await store.read(removed_integrations) == []
+
+
+async def test_the_waiting_runs_of_a_removed_integration_are_canceled(store: Store, runs: Runs) -> None:
+    waiting = [await runs.queued(), await runs.queued(lane="k")]
+    working, other = await runs.leased(), await runs.queued("int_b")
+
+    assert await store.write(cancel_runs_of, "int_a", runs.now, 1) == 1
+    assert await store.write(cancel_runs_of, "int_a", runs.now, 9) == 1
+    assert await store.write(cancel_runs_of, "int_a", runs.now, 9) == 0
+
+    assert [await runs.state(event_id) for event_id in (*waiting, working.event.id, other)] == [
+        "canceled", "canceled", "running", "queued"
+    ]  # fmt: skip
