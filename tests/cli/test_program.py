@@ -178,6 +178,22 @@ def test_a_blocked_lane_is_shown_and_skipped(cli: Command, program: Program) -> 
     wait_until(lambda: _statuses(cli) == ["succeeded", "failed"])
 
 
+def test_an_event_that_waits_is_retried_and_canceled(cli: Command, program: Program) -> None:
+    program.add_integration({**ORDERED, "name": "Returns"})
+    cli("send", "Returns", "--data", '{"bad": true}')
+    event_id = cli("events", "list", "--integration", "Returns", "--json").json[0]["id"]
+    is_blocked = lambda: cli("events", "show", event_id, "--json").json["status"] == "waiting"  # noqa: E731
+    wait_until(is_blocked)
+
+    retried = cli("events", "retry", event_id)
+    wait_until(is_blocked)
+    canceled = cli("events", "cancel", event_id)
+
+    assert retried.out.startswith(f"{event_id} is ")
+    assert canceled.out == f"{event_id} is canceled\n"
+    assert cli("events", "cancel", event_id).code == 1
+
+
 def _lanes(cli: Command) -> list[Any]:
     found: list[Any] = cli("lanes", "list", ORDERED["name"], "--json").json
     return found

@@ -137,6 +137,28 @@ def replay_events(
         _replay(api, chosen, {} if version is None else {"workflow_version": version})
 
 
+EventIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of events.")]
+
+
+@app.command("retry")
+def retry_events(event_ids: EventIds, url: Url = DEFAULT_URL, token: Token = None) -> None:
+    """Start events now that wait for an operator or for their next attempt, with all their attempts."""
+    _move(event_ids, "retry", url, token)
+
+
+@app.command("cancel")
+def cancel_events(event_ids: EventIds, url: Url = DEFAULT_URL, token: Token = None) -> None:
+    """Stop events: at once when they wait, at their next step when they are worked on."""
+    _move(event_ids, "cancel", url, token)
+
+
+def _move(event_ids: list[str], move: str, url: str, token: str | None) -> None:
+    with connect(url, token) as api:
+        for event_id in event_ids:
+            event = api.post("events", event_id, move)
+            typer.echo(f"{event_id} is {event['status']}")
+
+
 def _filter(
     api: Api,
     integration: str | None,
