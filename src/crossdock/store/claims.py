@@ -25,6 +25,7 @@ IS_CLAIMABLE = text("run.state IN ('queued', 'retrying')")
 IS_FREE = text("run.state IN ('queued', 'retrying') AND run.lane_id IS NULL")
 IS_LOST_BEFORE = text("run.state IN ('queued', 'retrying') AND run.lane_id IS NULL AND run.losses > 0")
 IS_UNFINISHED = text("run.state NOT IN ('succeeded', 'failed', 'canceled')")
+IS_WAITING = text("run.state = 'waiting'")
 
 # --- unordered runs --------------------------------------------------------------------------------------------------
 
@@ -138,13 +139,13 @@ IS_DELAYED = text("run.state = 'waiting' AND run.waiting_for = 'delay'")
 
 def has_due_delays(connection: Connection, now: Instant) -> bool:
     """Whether a run that waits for its time is due."""
-    query = select(run.c.event_id).where(text("run.state = 'waiting'"), IS_DELAYED, run.c.due_at <= now).limit(1)
+    query = select(run.c.event_id).where(IS_WAITING, IS_DELAYED, run.c.due_at <= now).limit(1)
     return connection.execute(query).first() is not None
 
 
 def end_delays(connection: Connection, now: Instant) -> list[str]:
     """Queue the runs whose waiting is over; the lanes that they are in."""
-    due = (text("run.state = 'waiting'"), IS_DELAYED, run.c.due_at <= now)
+    due = (IS_WAITING, IS_DELAYED, run.c.due_at <= now)
     target = RUN_MOVES[RunMove.RELEASE][1].value
     statement = update(run).where(*due).values(state=target, waiting_for=null()).returning(run.c.lane_id)
     return [lane_id for lane_id in connection.execute(statement).scalars() if lane_id is not None]

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, null, select, text, update
 from crossdock.model.states import RUN_MOVES, RunMove, RunState
 from crossdock.model.time import Instant
 from crossdock.store import schema
-from crossdock.store.claims import IS_UNFINISHED
+from crossdock.store.claims import IS_FREE, IS_UNFINISHED, IS_WAITING
 from crossdock.store.events import CLOCK_STEP, first_id_at
 
 run = schema.run
@@ -85,10 +85,14 @@ def removed_integrations(connection: Connection) -> list[str]:
 def cancel_runs_of(connection: Connection, integration_id: str, now: Instant, limit: int) -> int:
     """Cancel up to `limit` runs of an integration that nobody works on; how many."""
     states = [state.value for state in RUN_MOVES[RunMove.CANCEL][0] if state is not RunState.RUNNING]
-    waiting = select(run.c.event_id).where(run.c.integration_id == integration_id, run.c.state.in_(states)).limit(limit)
+    is_mine = (run.c.integration_id == integration_id, run.c.state.in_(states))
+    in_lanes = (run.c.lane_id >= f"{integration_id}:", run.c.lane_id < f"{integration_id};", IS_UNFINISHED)
+    ids: set[str] = set()
+    for place in ((IS_FREE,), in_lanes, (IS_WAITING,)):  # one query for each small index that they may be in
+        ids.update(connection.execute(select(run.c.event_id).where(*is_mine, *place).limit(limit - len(ids))).scalars())
     statement = (
         update(run)
-        .where(run.c.event_id.in_(waiting), run.c.state.in_(states))
+        .where(run.c.event_id.in_(ids), run.c.state.in_(states))
         .values(
             state=RunState.CANCELED.value,
             finished_at=now,

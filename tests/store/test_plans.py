@@ -1,0 +1,233 @@
+"""How the database finds rows: by an index, however many finished runs and events lie around."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, insert, text
+
+from crossdock.model.states import RunMove
+from crossdock.model.time import later
+from crossdock.store import Store, schema
+from crossdock.store.accept import Accept, Accepted, DedupeKey
+from crossdock.store.backlog import blocked_lanes, count_backlog
+from crossdock.store.claims import (
+    Claim,
+    backlogged,
+    cancel_waiting,
+    claim_quarantined,
+    end_delays,
+    has_due_delays,
+    has_quarantined,
+    next_due_at,
+    read_cancel_requests,
+    read_leases,
+    request_cancel,
+    rescue_runs,
+)
+from crossdock.store.deliveries import DeliveryClaim, look_for_deliveries
+from crossdock.store.events import EventFilter, list_events, show_event
+from crossdock.store.lanes import (
+    LaneClaim,
+    LaneRelease,
+    LaneTurn,
+    acquire_lanes,
+    has_orphan_lanes,
+    head_of,
+    list_lanes,
+    read_lane,
+    release_run,
+)
+from crossdock.store.nodes import unregistered_holders
+from crossdock.store.retention import cancel_runs_of, forget_events, removed_integrations
+from crossdock.store.settle import Checkpoint
+from crossdock.store.status import read_status
+from tests.support.held import START, HeldClock
+from tests.support.runs import NODE, OTHER_NODE, Runs, a_step, add_integration, an_entry, an_event, settle_of
+
+LARGE = ("run", "event", "journal", "delivery", "attempt")
+SMALL_INDEXES = {
+    index.name
+    for table in schema.metadata.tables.values()
+    for index in table.indexes
+    if index.dialect_options["sqlite"]["where"] is not None
+}
+"""Indexes that hold unfinished rows only: going through all of one is what some questions are about."""
+FINISHED = 2_000
+
+
+@pytest.fixture
+async def full(store: Store, clock: HeldClock) -> Runs:
+    """A store with many finished events, and some of every kind that is not."""
+    runs = Runs(store, clock.now)
+    await store.write(add_integration, "int_a")
+    await store.write(add_integration, "int_b")
+    await store.write(_add_finished)
+    for lane in (None, "k", "l"):
+        for _ in range(20):
+            await runs.queued(lane=lane)
+    run = await runs.leased()
+    await runs.checkpoint(run, an_entry(0, a_step()))
+    await runs.settle(await runs.leased(), RunMove.BLOCK)
+    await runs.settle(await runs.leased(), RunMove.DELAY, due_at=later(runs.now, 60))
+    await runs.settle(await runs.leased(), RunMove.RETRY, due_at=later(runs.now, 60))
+    if store.dialect == "postgresql":
+        await store.write(_pretend_more)
+    return runs
+
+
+def _add_finished(connection: Connection) -> None:
+    """Rows as ends leave them."""
+    ids = [an_event(START - n * 1_000_000).id for n in range(FINISHED)]
+    common = {"integration_id": "int_a", "state": "succeeded", "attempts": 1}
+    times = {"accepted_at": 1, "due_at": 1, "finished_at": 1}
+    run = {**common, **times, "workflow_number": 1, "losses": 0, "cancel_requested": False}
+    call = {"method": "POST", "path": "/", "query": "[]", "headers": "[]", "content_type": "", "source_ip": ""}
+    event_row = {"integration_id": "int_a", "received_at": START, **call, "size": 200, "body": b"x" * 200}
+    reply = {**common, "kind": "reply", "state": "delivered", "created_at": 1, "due_at": 1, "finished_at": 1}
+    connection.execute(insert(schema.event), [{"id": one, **event_row} for one in ids])
+    connection.execute(insert(schema.run), [{"event_id": one, **run} for one in ids])
+    connection.execute(insert(schema.journal), [{"event_id": one, "position": 0, "steps": "[]"} for one in ids])
+    connection.execute(insert(schema.delivery), [{"id": f"dlv_{one}", "event_id": one, **reply} for one in ids])
+
+
+def _pretend_more(connection: Connection) -> None:
+    """Tell PostgreSQL that its tables are a thousand times as large: it reads a small one whole, and rightly."""
+    connection.execute(text("ANALYZE"))
+    names = ", ".join(f"'{name}'" for name in LARGE)
+    connection.execute(text(f"UPDATE pg_class SET reltuples = reltuples * 1000 WHERE relname IN ({names})"))
+
+
+def scans(connection: Connection, act: Callable[[Connection], Any]) -> list[str]:
+    """Every place where carrying out `act` would read a whole large table."""
+    seen: list[tuple[str, Any]] = []
+
+    def listen(_: Any, _cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
+        seen.append((statement, parameters))
+
+    event.listen(connection, "before_cursor_execute", listen)
+    act(connection)
+    event.remove(connection, "before_cursor_execute", listen)
+    assert seen
+    explain = _sqlite_scans if connection.dialect.name == "sqlite" else _postgresql_scans
+    return [
+        f"{found} in {statement}"
+        for statement, parameters in seen
+        for found in explain(connection, statement, parameters)
+    ]
+
+
+def _sqlite_scans(connection: Connection, statement: str, parameters: Any) -> Iterator[str]:
+    assert connection.connection.dbapi_connection is not None
+    cursor = connection.connection.dbapi_connection.cursor()
+    for *_, detail in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall():
+        words = detail.split()
+        is_scan = words[0] == "SCAN" and words[1] in LARGE
+        if is_scan and not SMALL_INDEXES & set(words):
+            yield detail
+    cursor.close()
+
+
+def _postgresql_scans(connection: Connection, statement: str, parameters: Any) -> Iterator[str]:
+    assert connection.connection.dbapi_connection is not None
+    cursor = connection.connection.dbapi_connection.cursor()
+    cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
+    ((plan,),) = cursor.fetchall()
+    cursor.close()
+    yield from _whole_tables((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"])
+
+
+def _whole_tables(node: dict[str, Any]) -> Iterator[str]:
+    is_whole = "Index Cond" not in node and node.get("Index Name") not in SMALL_INDEXES
+    if (
+        node.get("Relation Name") in LARGE
+        and node["Node Type"] in ("Seq Scan", "Index Scan", "Index Only Scan")
+        and is_whole
+    ):
+        yield f"{node['Node Type']} of {node['Relation Name']} {node.get('Index Name', '')}"
+    for inner in node.get("Plans", ()):
+        yield from _whole_tables(inner)
+
+
+async def test_a_whole_table_is_noticed(store: Store, full: Runs) -> None:
+    """The guard itself: it sees a query without an index."""
+
+    def look(connection: Connection) -> None:
+        connection.execute(text("SELECT count(*) FROM run WHERE attempts = 7"))
+
+    assert await store.write(scans, look)
+
+
+async def test_the_hot_changes_read_no_whole_table(store: Store, full: Runs) -> None:
+    now = full.now
+    run = await full.leased()
+    lane_event = await full.accept(lane="new", leased=True)
+    assert isinstance(lane_event, Accepted)
+    claim = LaneClaim(lane_event.event.id, "t", NODE, now, str(lane_event.lane_token))
+    changes: list[Any] = [
+        Accept(an_event(now), 1, dedupe=DedupeKey("k", 60.0)),
+        full.change(an_event(now), lane="k", leased=True),
+        full.change(an_event(now), leased=True),
+        Checkpoint(run.event.id, run.lease_token, an_entry(5, a_step())),
+        settle_of(run, RunMove.SUCCEED, now, entry=an_entry(6, a_step())),
+        LaneTurn(None, claim),
+        LaneRelease("int_a:k", "t"),
+        Claim("int_a", NODE, ("t1", "t2"), now),
+        DeliveryClaim("int_a", NODE, ("t1", "t2"), now),
+    ]
+    for change in changes:
+        assert await store.write(scans, lambda connection, c=change: type(c).record(connection, [c])) == []
+
+
+async def test_looking_for_work_reads_no_whole_table(store: Store, full: Runs) -> None:
+    now = full.now
+    looks: list[Callable[[Connection], Any]] = [
+        lambda c: backlogged(c, now),
+        lambda c: has_due_delays(c, now),
+        lambda c: end_delays(c, now),
+        lambda c: has_quarantined(c, now),
+        lambda c: claim_quarantined(c, NODE, "q", now),
+        lambda c: next_due_at(c, now),
+        lambda c: read_cancel_requests(c, NODE),
+        lambda c: read_leases(c, NODE),
+        lambda c: rescue_runs(c, [OTHER_NODE], NODE, now, "r"),
+        lambda c: unregistered_holders(c),
+        lambda c: has_orphan_lanes(c),
+        lambda c: acquire_lanes(c, NODE, ["t"]),
+        lambda c: read_lane(c, "int_a:k", 3, 9),
+        lambda c: head_of(c, "int_a:k"),
+        lambda c: list_lanes(c, "int_a", "", 9),
+        lambda c: count_backlog(c, ["int_a", "int_b"], 99),
+        lambda c: blocked_lanes(c),
+        lambda c: look_for_deliveries(c, now),
+    ]
+    for look in looks:
+        assert await store.write(scans, look) == []
+
+
+async def test_operators_and_callers_read_no_whole_table(store: Store, full: Runs) -> None:
+    event_id = await full.queued()
+    now = full.now
+    looks: list[Callable[[Connection], Any]] = [
+        lambda c: read_status(c, event_id),
+        lambda c: cancel_waiting(c, event_id, now),
+        lambda c: request_cancel(c, event_id),
+        lambda c: release_run(c, event_id, now),
+        lambda c: show_event(c, "ws_1", event_id),
+        lambda c: list_events(c, "ws_1", EventFilter(integration_id="int_b"), limit=20),
+    ]
+    for look in looks:
+        assert await store.write(scans, look) == []
+
+
+async def test_retention_reads_only_what_it_forgets(store: Store, full: Runs) -> None:
+    looks: list[Callable[[Connection], Any]] = [
+        lambda c: removed_integrations(c),
+        lambda c: forget_events(c, "int_a", later(START, -1_900), 9),
+        lambda c: cancel_runs_of(c, "int_b", full.now, 9),
+    ]
+    for look in looks:
+        assert await store.write(scans, look) == []
