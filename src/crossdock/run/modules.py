@@ -44,10 +44,12 @@ class _FolderFinder(MetaPathFinder):
         return ModuleSpec(fullname, None, is_package=True) if place.is_dir() else None
 
     def _spec(self, name: str, file: Path, *, is_package: bool) -> ModuleSpec | None:
-        # A package gets no search path of its own: Python's finders would come first in it, with their cache.
-        inside: list[str] | None = [] if is_package else None
         loader = _FolderLoader(name, str(file))
-        return importlib.util.spec_from_file_location(name, file, loader=loader, submodule_search_locations=inside)
+        spec = importlib.util.spec_from_file_location(name, file, loader=loader)
+        if spec is not None and is_package:
+            # A package gets no search path of its own: Python's finders would come first in it, with their cache.
+            spec.submodule_search_locations = []
+        return spec
 
 
 class FolderModules:
