@@ -1,4 +1,4 @@
-"""The reference of steps and the guide to workflows say what is so."""
+"""The reference of steps says what is so. The guides are followed in `tests/docs`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from ruamel.yaml import YAML
 
-from crossdock.model.advance import Ended
 from crossdock.run.compile import COMMON_KEYS, compile_workflow
 from crossdock.run.steps import KINDS
-from tests.run.walking import World, write
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = (DOCS / "reference/steps.md").read_text(encoding="utf-8")
-GUIDE = (DOCS / "guides/workflows.md").read_text(encoding="utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -45,19 +41,3 @@ def test_every_common_field_is_explained():
     common = REFERENCE.partition("## Every step")[2].partition("\n## ")[0]
 
     assert re.findall(r"^\| `(\w+)` \|", common, re.MULTILINE) == list(COMMON_KEYS)
-
-
-async def test_the_first_example_of_the_guide_works(world: World):
-    assert world.functions.folder is not None
-    write(world.functions.folder, "orders.py", blocks(GUIDE, "python")[0])
-    world.functions.refresh()
-    steps = parsed(blocks(GUIDE, "yaml")[0])["spec"]["workflow"]["steps"]
-    sent = re.search(r"curl -d '(.*?)'", GUIDE)
-    promised = re.search(r"has status (\d+) and the body `(.*)`", GUIDE)
-    assert sent is not None
-    assert promised is not None
-
-    end = await world.run(steps, msgspec.json.decode(sent[1]))
-
-    assert isinstance(end, Ended)
-    assert (str(end.result.status), end.result.body.decode()) == promised.groups()
