@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -64,8 +65,11 @@ from crossdock.watch.turns import Turn, Watch
 from crossdock.watch.upkeep import Upkeep
 
 DEFAULT_WORKSPACE = "default"
-SWITCH_INTERVAL_SECONDS = 0.001
+SWITCH_INTERVAL_SECONDS = 0.0002
 """How long a thread may keep the interpreter when another wants it: the recorder must not wait long for the loop."""
+
+COLLECT_AFTER = 20_000
+"""Objects made before the garbage collector looks for cycles: the hot path makes none, and looking takes long."""
 
 
 def serve(settings: Settings) -> int:
@@ -204,6 +208,9 @@ class Node:
             await self.demo.set_up(self.cases.integrations, self.cases.keys, actor)
         self.server = WebServer(self._application(), limits=self._limits(), refused=self.metrics.connection_refused)
         address = await self.server.start(settings.host, settings.port, tls)
+        gc.collect()
+        gc.freeze()  # what was loaded stays; the collector need not walk through it again and again
+        gc.set_threshold(COLLECT_AFTER, 20, 50)
         observe.emit(observe.SERVER_STARTED, address=address.url, node=self.id, database=self.store.dialect)
         await self._greet(settings.url_at(address.port))
         return address

@@ -132,7 +132,7 @@ def _select_rows(columns: Mapping[str, TypeEngine[Any]], dialect: str) -> Select
     # Differs: each database has its own way to take a JSON document apart.
     is_sqlite = dialect == "sqlite"
     document: ColumnElement[Any] = bindparam(_DOCUMENT, type_=Text())
-    elements = func.json_each(document) if is_sqlite else func.jsonb_array_elements(cast(document, JSONB))
+    elements = func.jsonb_each(document) if is_sqlite else func.jsonb_array_elements(cast(document, JSONB))
     cells = [_cell(position, kind, is_sqlite).label(name) for position, (name, kind) in enumerate(columns.items())]
     return select(*cells).select_from(elements.table_valued("value", name="j"))
 
