@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from crossdock.run.functions import Functions
+from crossdock.store import Store
 from tests.run.walking import World, write
+from tests.support.held import HeldClock
+from tests.support.yard import Yard
 
 
 @pytest.fixture
@@ -37,3 +40,12 @@ def world_of(functions_of: Callable[[str], Functions]) -> Callable[..., World]:
 @pytest.fixture
 def world(world_of: Callable[..., World]) -> World:
     return world_of()
+
+
+@pytest.fixture
+async def yard(store: Store, clock: HeldClock, tmp_path: Path) -> AsyncIterator[Yard]:
+    """A node that looks for work."""
+    built = Yard(store, clock, tmp_path / "functions")
+    built.start()
+    yield built
+    await built.close()

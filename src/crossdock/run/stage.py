@@ -347,13 +347,15 @@ class RunStage:
     async def look_forever(self) -> None:
         """Find what nobody handed over: backlogs, due retries, lanes without an owner, requests to cancel."""
         while not self._stopping:
+            self._look_now.clear()  # before the look: what changes during it is looked for again
             try:
                 await self._look()
             except StoreUnavailable as error:
                 emit(LOOK_FAILED, reason=str(error))
             except Exception as error:
                 emit(WATCH_FAILED, error=error, turn="looking for runs")
-            self._look_now.clear()
+            if self._stopping:
+                return
             try:
                 await asyncio.wait_for(self._look_now.wait(), LOOK_SECONDS)
             except TimeoutError:
