@@ -37,7 +37,8 @@ LIMIT_SECONDS = 20.0
 LATER = ReplySettings("https://erp.example/callback")
 
 WORK = '''
-import asyncio, collections, threading, time
+import asyncio, collections
+from crossdock import workflows
 
 calls = []
 """Names, in the order in which calls began."""
@@ -63,9 +64,9 @@ async def held(name="", group=""):
     ended.append(name)
     return name
 
-def surrogate():
-    calls.append("surrogate")
-    raise RuntimeError("half \\ud800 a pair")
+def surrogate(name="surrogate"):
+    calls.append(name)
+    raise workflows.Stop("half \\ud800 a pair")
 '''
 
 

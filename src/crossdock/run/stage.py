@@ -354,8 +354,6 @@ class RunStage:
                 emit(LOOK_FAILED, reason=str(error))
             except Exception as error:
                 emit(WATCH_FAILED, error=error, turn="looking for runs")
-            if self._stopping:
-                return
             try:
                 await asyncio.wait_for(self._look_now.wait(), LOOK_SECONDS)
             except TimeoutError:
