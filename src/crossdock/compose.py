@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from functools import partial
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -23,7 +24,6 @@ from crossdock.api import UseCases, create_api
 from crossdock.catalog import Catalog
 from crossdock.clock import new_id, system_fraction, system_now
 from crossdock.deliver.stage import DeliverStage
-from crossdock.demo import Demo
 from crossdock.manage.actor import Actor
 from crossdock.manage.apply import Apply
 from crossdock.manage.deliveries import Deliveries
@@ -63,6 +63,9 @@ from crossdock.vault import LOCAL_TOKEN_FILE, load_vault, local_secret
 from crossdock.watch.liveness import Liveness
 from crossdock.watch.turns import Turn, Watch
 from crossdock.watch.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from crossdock.demo import Demo
 
 DEFAULT_WORKSPACE = "default"
 SWITCH_INTERVAL_SECONDS = 0.0002
@@ -112,6 +115,14 @@ def _settled(settings: Settings) -> Settings:
         return settings.model_copy(update={"port": probe.getsockname()[1]})
 
 
+def _demo(settings: Settings) -> Demo | None:
+    if not settings.demo:
+        return None
+    from crossdock.demo import Demo  # with its web server, which nobody else needs to wait for
+
+    return Demo(settings)
+
+
 def _on_signal(stop: asyncio.Event) -> None:
     if stop.is_set():  # everything acknowledged is durable: the next start takes over what is left
         observe.emit(observe.SERVER_STOP_FORCED)
@@ -130,7 +141,7 @@ class Node:
         self.vault = load_vault(settings.data, settings.secret("master_key"))
         self.catalog = Catalog(self.store, self.vault)
         self.functions = Functions(settings.workflows, settings.threads)
-        self.demo = Demo(settings) if settings.demo else None
+        self.demo = _demo(settings)
         targets = settings.allowed_targets
         opened = self.demo.allowed_networks if self.demo else ()
         self.guard = Guard((*targets.networks, *opened), targets.hosts)
