@@ -41,5 +41,5 @@ class RetryPolicy:
 
 NO_RETRY = RetryPolicy(attempts=1)
 
-REPLY_RETRY = RetryPolicy(attempts=8, delay=1.0, factor=3.0, max_delay=1_800.0)
+REPLY_RETRY = RetryPolicy(attempts=8, delay=5.0, factor=3.0, max_delay=1_800.0)
 """For replies without limits of their own: eight tries over about an hour."""
