@@ -10,9 +10,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from crossdock.model.errors import Misconfigured
-from crossdock.store import Store, migrate
+from crossdock.store import Store
 from crossdock.store.database import open_database
-from crossdock.store.migrate import LATEST_REVISION, current_revision
+from crossdock.store.migrate import LATEST_REVISION, current_revision, migrate
 from crossdock.store.schema import metadata
 
 pytestmark = pytest.mark.anyio
