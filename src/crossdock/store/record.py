@@ -71,6 +71,7 @@ class Recorder:
         self._database = database
         self._observe_commit = observe_commit
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._gathered: list[Any] = []
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._connection: Connection | None = None
         self._retry_at = 0.0
@@ -87,6 +88,7 @@ class Recorder:
     async def stop(self) -> None:
         """Record what waits, then close the connection. What comes later is refused."""
         self._has_stopped = True
+        self._pass_on()
         self._queue.put(_STOP)
         await asyncio.to_thread(self._thread.join)
 
@@ -102,21 +104,36 @@ class Recorder:
         if self._has_stopped:
             self._loop.call_soon(_settle_batch, [waiting], [_stopped()])
         else:
-            self._queue.put(waiting)
+            self._gather(waiting)
         return future
 
     @property
     def waiting(self) -> int:
         """Changes that wait for a commit."""
-        return self._queue.qsize()
+        return self._queue.qsize() + len(self._gathered)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Carry out `work` in a transaction of its own; what it raises is raised here and nothing is kept."""
         if self._has_stopped:
             raise _stopped()
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.put(_Call(future, work))
+        self._gather(_Call(future, work))
         return await future  # type: ignore[no-any-return]
+
+    def _gather(self, item: _Waiting | _Call) -> None:
+        """Keep what one turn of the loop brings together: it goes to the recorder at once, not one by one.
+
+        A recorder that is woken by the first of many changes would commit that one alone, and take the interpreter
+        away from the loop that makes the others.
+        """
+        if not self._gathered:
+            self._loop.call_soon(self._pass_on)
+        self._gathered.append(item)
+
+    def _pass_on(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        for item in gathered:
+            self._queue.put(item)
 
     # --- on the recorder's thread ----------------------------------------------------------------------------------
 
