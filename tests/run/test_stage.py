@@ -14,6 +14,7 @@ from crossdock.model.retry import RetryPolicy
 from crossdock.model.run import MAX_LOSSES
 from crossdock.model.time import later
 from crossdock.store import Store, schema
+from crossdock.store.accept import Accepted
 from crossdock.store.claims import request_cancel, rescue_runs
 from crossdock.store.lanes import release_run
 from tests.support.held import HeldClock
@@ -280,16 +281,18 @@ async def test_another_node_goes_on_where_a_stopped_one_ended(
 async def test_a_stop_with_claims_on_their_way_leaves_nothing_leased(yard: Yard) -> None:
     await yard.add(steps=[held()])
     runs = Runs(yard.store, yard.clock.now)
-    ids = [await runs.queued(body=named(f"n{n}")) for n in range(40)]
+    events = [event_of(runs, "int_a", f"n{n}") for n in range(40)]
+    for event in events:
+        await yard.store.submit(runs.change(event))
 
     async with Batch(yard.store):
-        yard.stage.wake()
-        await asyncio.sleep(0)
+        yard.stage.hand_over(Accepted(events[0], 1))
+        await until(lambda: yard.store.waiting == 1)
         stopping = asyncio.create_task(yard.stop(grace=0))
         await asyncio.sleep(0)
     await stopping
 
-    assert {(await yard.row(event_id)).state for event_id in ids} == {"queued"}
+    assert {(await yard.row(event.id)).state for event in events} == {"queued"}
 
 
 async def test_a_run_of_a_dead_node_goes_on_behind_its_checkpoint(yard: Yard, clock: HeldClock) -> None:
