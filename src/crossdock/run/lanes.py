@@ -153,7 +153,8 @@ class LaneDriver:
         lane.is_idle = True
         try:
             seconds = None if until is None else max(0.001, seconds_between(self._clock(), until))
-            await asyncio.wait_for(lane.changed.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await lane.changed.wait()
         except TimeoutError:
             return False
         finally:
