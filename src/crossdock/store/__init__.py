@@ -37,13 +37,20 @@ class Store:
         self._lock = lock_file(self.database)
         if self._lock is not None:
             self._lock.acquire()
-        migrate(self.database)
-        self._recorder.start()
+        try:
+            migrate(self.database)
+            self._recorder.start()
+        except BaseException:
+            self._let_go()
+            raise
 
     async def stop(self) -> None:
         """Record what waits, then let go of the database."""
         await self._recorder.stop()
         self._readers.shutdown(wait=False)
+        self._let_go()
+
+    def _let_go(self) -> None:
         self.database.dispose()
         if self._lock is not None:
             self._lock.release()
