@@ -97,14 +97,14 @@ async def test_the_end_of_the_head_is_durable_before_the_next_begins(yard: Yard)
 
 async def test_calls_that_come_at_once_keep_their_order(yard: Yard) -> None:
     await yard.add(steps=[note()], ordered=True)
-    names = [f"n{n}" for n in range(300)]
+    names = [f"n{n}" for n in range(150)]
 
     answers = await asyncio.gather(*(yard.call(body=body(name)) for name in names))
     await yard.until(answers[-1].json["id"], "succeeded")
 
     places = await yard.store.read(_places, [answer.json["id"] for answer in answers])
     assert yard.calls == [name for _, name in sorted(zip(places, names, strict=True))]
-    assert sorted(places) == list(range(1, 301))
+    assert sorted(places) == list(range(1, 151))
 
 
 def _places(connection: Connection, event_ids: list[str]) -> list[int]:
@@ -287,7 +287,7 @@ async def test_runs_behind_the_head_can_be_canceled(yard: Yard) -> None:
 async def test_a_decision_during_the_reading_of_the_lane_is_not_missed(yard: Yard) -> None:
     """The operator's change and the lane's own reading overlap in every way that a few tries can make."""
     await yard.add(steps=[FAILS], ordered=True, retry=ONCE)
-    for n in range(25):
+    for n in range(14):
         event_id = await yard.accepted(body=body(f"n{n}", fails=1))
         await yard.until(event_id, "waiting")
         yard.stage.lane_changed(LANE)
@@ -300,13 +300,13 @@ async def test_a_decision_during_the_reading_of_the_lane_is_not_missed(yard: Yar
 
 async def test_calls_during_the_reading_of_the_lane_are_not_missed(yard: Yard) -> None:
     await yard.add(steps=[note()], ordered=True)
-    for n in range(60):
+    for n in range(20):
         (event_id,) = await send(yard, f"n{n}")
         if n % 3:
             yard.stage.lane_changed(LANE)
         await yard.until(event_id, "succeeded")
 
-    assert yard.calls == [f"n{n}" for n in range(60)]
+    assert yard.calls == [f"n{n}" for n in range(20)]
 
 
 # --- workflows without side effects ----------------------------------------------------------------------------------

@@ -13,11 +13,13 @@ from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from crossdock.model.errors import StoreUnavailable, Unrecordable
-from crossdock.model.states import RunMove
+from crossdock.model.states import DeliveryMove, RunMove
 from crossdock.store import Store, open_store, schema
 from crossdock.store.accept import Accepted
+from crossdock.store.deliveries import AttemptSettle
 from crossdock.store.patience import until_recorded
 from tests.support.held import HeldClock
+from tests.support.replies import Ledger, a_report
 from tests.support.runs import Batch, Runs, a_step, an_entry, an_event, settle_of
 
 
@@ -275,3 +277,18 @@ async def test_a_stale_end_is_refused_though_the_right_one_shares_its_commit(sto
 
     assert answers == [False, True]
     assert [entry.steps[0].id for entry in await runs.journal(run.event.id)] == ["right"]
+
+
+async def test_a_stale_attempt_is_refused_though_the_right_one_shares_its_commit(
+    store: Store, clock: HeldClock
+) -> None:
+    owed = await Ledger(store).owe_reply(clock.now, leased=True)
+    right = AttemptSettle(owed.id, owed.lease_token, 1, DeliveryMove.DELIVER, clock.now, report=a_report(clock.now))
+    stale = AttemptSettle(owed.id, "stale", 1, DeliveryMove.FAIL, clock.now, report=a_report(clock.now, 500))
+
+    async with Batch(store):
+        futures = [store.submit(stale), store.submit(right)]
+
+    assert await asyncio.gather(*futures) == [False, True]
+    shown = await Ledger(store).shown(owed.id)
+    assert [tried.status for tried in shown.tries] == [200]

@@ -74,6 +74,9 @@ class AttemptSettle:
 
     @classmethod
     def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[bool]:
+        if len({change.delivery_id for change in changes}) < len(changes):
+            # A stale sender and the delivery's holder end it in one commit: each change must meet the row by itself.
+            return [landed for change in changes for landed in cls.record(connection, [change])]
         landed = {row.id for row in _settle_deliveries.execute(connection, [_settle_row(c) for c in changes])}
         rows = [
             _attempt_row(change.delivery_id, change.number, change.report)
