@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import itertools
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +27,9 @@ OTHER_NODE = "node_there"
 REFUSED = Failure("assert", "the order has no lines", "check")
 
 
+_numbers = itertools.count()
+
+
 def an_event(now: Instant, integration_id: str = "int_a", body: bytes = b'{"n":1}', **request: Any) -> Event:
     given: dict[str, Any] = {
         "method": "POST",
@@ -36,7 +39,7 @@ def an_event(now: Instant, integration_id: str = "int_a", body: bytes = b'{"n":1
         "content_type": "application/json",
         "source_ip": "127.0.0.1",
     }
-    event_id = f"{first_id_at(now)}{secrets.token_hex(10)}"
+    event_id = f"{first_id_at(now)}{next(_numbers):020x}"  # in the order in which they are made, the same each time
     return Event(event_id, integration_id, now, Request(body=body, **{**given, **request}))
 
 
