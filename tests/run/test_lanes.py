@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Connection, select
@@ -15,9 +16,9 @@ from crossdock.model.time import later
 from crossdock.model.trigger import OnExhausted
 from crossdock.store import Store, schema
 from crossdock.store.claims import cancel_waiting, request_cancel, rescue_runs
-from crossdock.store.lanes import acquire_lanes, park_run, release_lanes, release_run, skip_run
+from crossdock.store.lanes import acquire_lanes, park_run, read_lane, release_lanes, release_run, skip_run
 from tests.support.held import HeldClock
-from tests.support.runs import NODE, OTHER_NODE, Batch, Runs, an_event
+from tests.support.runs import NODE, OTHER_NODE, Batch, Runs, an_event, cut_writers
 from tests.support.yard import LATER, Yard, until
 
 ONCE = RetryPolicy(attempts=1)
@@ -284,29 +285,83 @@ async def test_runs_behind_the_head_can_be_canceled(yard: Yard) -> None:
     assert yard.calls == ["one", "three"]
 
 
-async def test_a_decision_during_the_reading_of_the_lane_is_not_missed(yard: Yard) -> None:
-    """The operator's change and the lane's own reading overlap in every way that a few tries can make."""
-    await yard.add(steps=[FAILS], ordered=True, retry=ONCE)
-    for n in range(14):
-        event_id = await yard.accepted(body=body(f"n{n}", fails=1))
-        await yard.until(event_id, "waiting")
+class SlowStore:
+    """The real store; a lane that was read is told only when `gate` opens, as over a slow network."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.gate = asyncio.Event()
+        self.has_read = asyncio.Event()
+        self.gate.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def read(self, query: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        answer = await self._store.read(query, *arguments, **named)
+        if query is read_lane:
+            self.has_read.set()
+            await self.gate.wait()
+        return answer
+
+    async def hold(self, yard: Yard) -> None:
+        """Have the lane read anew and keep the answer back."""
+        self.gate.clear()
+        self.has_read.clear()
         yard.stage.lane_changed(LANE)
-        for _ in range(n % 7):
-            await asyncio.sleep(0)
-        assert await yard.store.write(release_run, event_id, yard.clock.now)
-        yard.stage.lane_changed(LANE)
-        await yard.until(event_id, "succeeded")
+        await asyncio.wait_for(self.has_read.wait(), 20)
 
 
-async def test_calls_during_the_reading_of_the_lane_are_not_missed(yard: Yard) -> None:
-    await yard.add(steps=[note()], ordered=True)
-    for n in range(20):
-        (event_id,) = await send(yard, f"n{n}")
-        if n % 3:
-            yard.stage.lane_changed(LANE)
-        await yard.until(event_id, "succeeded")
+@pytest.fixture
+async def slow(store: Store) -> SlowStore:
+    return SlowStore(store)
 
-    assert yard.calls == [f"n{n}" for n in range(20)]
+
+@pytest.fixture
+async def slow_yard(slow: SlowStore, clock: HeldClock, tmp_path: Path) -> AsyncIterator[Yard]:
+    built = Yard(cast("Store", slow), clock, tmp_path / "functions")
+    built.start()
+    yield built
+    slow.gate.set()
+    await built.close()
+
+
+async def test_a_decision_during_the_reading_of_the_lane_is_not_missed(slow: SlowStore, slow_yard: Yard) -> None:
+    events = await block(slow_yard, [FAILS])
+    await slow.hold(slow_yard)
+
+    assert await slow_yard.store.write(release_run, events[0], slow_yard.clock.now)
+    slow_yard.stage.lane_changed(LANE)
+    slow.gate.set()
+
+    await slow_yard.until(events[2], "succeeded")
+    assert slow_yard.calls == ["one", "one", "two", "three"]
+
+
+async def test_a_call_during_the_reading_of_the_lane_is_not_missed(slow: SlowStore, slow_yard: Yard) -> None:
+    await slow_yard.add(steps=[note()], ordered=True)
+    (first,) = await send(slow_yard, "one")
+    await slow_yard.until(first, "succeeded")
+    await slow.hold(slow_yard)
+
+    events = await send(slow_yard, "two", "three")
+    slow.gate.set()
+
+    await slow_yard.until(events[1], "succeeded")
+    assert slow_yard.calls == ["one", "two", "three"]
+
+
+async def test_a_stop_during_the_reading_of_the_lane_does_not_hang(slow: SlowStore, slow_yard: Yard) -> None:
+    await slow_yard.add(steps=[note()], ordered=True)
+    (first,) = await send(slow_yard, "one")
+    await slow_yard.until(first, "succeeded")
+    await slow.hold(slow_yard)
+
+    stopping = asyncio.create_task(slow_yard.stop(grace=1_000))
+    await asyncio.sleep(0)
+    slow.gate.set()
+
+    await asyncio.wait_for(stopping, 20)
 
 
 # --- workflows without side effects ----------------------------------------------------------------------------------
@@ -354,6 +409,19 @@ async def test_an_end_that_can_not_be_recorded_blocks_the_lane_and_is_not_repeat
     assert row.error_kind == "unrecordable"
     assert yard.calls == ["one"]
     assert await states(yard, events) == ["waiting", "queued"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_lane_goes_on_in_order_when_the_database_is_back(yard: Yard) -> None:
+    await yard.add(steps=[held()], ordered=True)
+    events = await send(yard, "one", "two", "three")
+    await yard.until_calls(1)
+
+    await yard.store.read(cut_writers)
+    yard.open("one", "two", "three")
+    await yard.until(events[2], "succeeded")
+
+    assert yard.calls == ["one", "two", "three"]
 
 
 # --- owning lanes ----------------------------------------------------------------------------------------------------

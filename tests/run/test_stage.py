@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, update
 
 from crossdock.model.event import Event
@@ -18,7 +19,7 @@ from crossdock.store.accept import Accepted
 from crossdock.store.claims import request_cancel, rescue_runs
 from crossdock.store.lanes import release_run
 from tests.support.held import HeldClock
-from tests.support.runs import NODE, OTHER_NODE, Batch, Runs, a_step, an_entry, an_event
+from tests.support.runs import NODE, OTHER_NODE, Batch, Runs, a_step, an_entry, an_event, cut_writers
 from tests.support.yard import LATER, Yard, deduplicated, until
 
 RETRY = RetryPolicy(attempts=3, delay=10.0, factor=2.0, max_delay=600.0)
@@ -413,3 +414,17 @@ async def test_an_error_that_no_database_takes_still_ends_the_run_once(yard: Yar
     assert row.error_kind in ("python_error", "unrecordable")
     await until(lambda: yard.senders.reserved == len(yard.senders.handed) == 1)
     assert yard.calls == ["surrogate"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_work_that_is_done_is_recorded_when_the_database_is_back(yard: Yard) -> None:
+    await yard.add(steps=[held(), note("after")], reply=LATER)
+    event_id = await yard.accepted(body=named("x"))
+    await yard.until_calls(1)
+
+    await yard.store.read(cut_writers)
+    yard.open("x")
+
+    await yard.until(event_id, "succeeded")
+    assert yard.calls == ["x", "after"]
+    await until(lambda: len(yard.senders.handed) == 1)

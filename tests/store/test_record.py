@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import pytest
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from crossdock.model.errors import StoreUnavailable, Unrecordable
@@ -20,7 +20,7 @@ from crossdock.store.deliveries import AttemptSettle
 from crossdock.store.patience import until_recorded
 from tests.support.held import HeldClock
 from tests.support.replies import Ledger, a_report
-from tests.support.runs import Batch, Runs, a_step, an_entry, an_event, settle_of
+from tests.support.runs import Batch, Runs, a_step, an_entry, an_event, cut_writers, settle_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,15 +186,6 @@ async def test_a_change_after_the_stop_is_refused_at_once(database_url: str) -> 
 
 
 # --- the database goes away ------------------------------------------------------------------------------------------
-
-
-def cut_writers(connection: Connection) -> None:
-    connection.execute(
-        text(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'crossdock writer' AND datname = current_database()"
-        )
-    )
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, text
 
 from crossdock.clock import new_token
 from crossdock.model.event import Event, Request
@@ -144,6 +144,16 @@ def settle_of(run: LeasedRun, move: RunMove, now: Instant, **more: Any) -> Settl
 
 def run_row(connection: Connection, event_id: str) -> Any:
     return connection.execute(select(schema.run).where(schema.run.c.event_id == event_id)).first()
+
+
+def cut_writers(connection: Connection) -> None:
+    """As an administrator of PostgreSQL would: the connection that writes is ended."""
+    connection.execute(
+        text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'crossdock writer' AND datname = current_database()"
+        )
+    )
 
 
 def count(connection: Connection, table: str) -> int:
