@@ -33,7 +33,7 @@ def demo(tmp_path: Path) -> Demo:
 def test_the_example_workflow_compiles() -> None:
     steps = document("http://127.0.0.1:1/replies")["spec"]["workflow"]
 
-    assert compile_workflow(steps).is_pure
+    assert compile_workflow(steps).is_quick
 
 
 def test_the_key_stays_the_same(demo: Demo) -> None:

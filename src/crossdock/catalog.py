@@ -26,6 +26,7 @@ from crossdock.model.expression import Expression, ExpressionError
 from crossdock.model.integration import ApiKey, Integration, ReplySettings
 from crossdock.model.outcome import Json
 from crossdock.observe import CONFIGURATION_BROKEN, emit
+from crossdock.outbound.connection import Connection
 from crossdock.store import Store
 from crossdock.store.configuration import configuration_number
 from crossdock.store.integration_document import read_integration
@@ -124,6 +125,19 @@ class Catalog:
             return False
         await self.reload()
         return True
+
+    def target(self, integration_id: str, name: str) -> LiveIntegration:
+        """The integration called `name` in the workspace of another one; LookupError says why there is none."""
+        own = self.snapshot.by_id.get(integration_id)
+        workspace = own.integration.workspace if own is not None else None
+        for live in self.snapshot.by_id.values():
+            if live.integration.name == name and live.integration.workspace == workspace:
+                return live
+        raise LookupError(f"there is no integration {name!r} in this workspace")
+
+    def connection(self, integration_id: str, name: str) -> Connection:
+        """The connection called `name` in the integration's workspace; LookupError says why there is none."""
+        raise LookupError(f"there is no connection {name!r} in this workspace")
 
     async def workflow(self, integration_id: str, number: int) -> Json:
         """The document of a workflow version; number 0 has no steps. LookupError when there is no such version.

@@ -41,12 +41,15 @@ from crossdock.model.errors import CrossdockError, Misconfigured, StoreUnavailab
 from crossdock.model.outcome import Json
 from crossdock.model.time import format_instant
 from crossdock.observe import Observe
+from crossdock.outbound.caller import HttpCaller
 from crossdock.outbound.client import HttpSender
+from crossdock.outbound.databases import Databases
 from crossdock.outbound.guard import Guard
 from crossdock.receive.answers import Answers
 from crossdock.receive.app import ReceiveApp
 from crossdock.run.compile import compile_workflow
 from crossdock.run.functions import Functions
+from crossdock.run.outside import Outside
 from crossdock.run.settling import Settling
 from crossdock.run.stage import RunStage
 from crossdock.server.app import Application, Parts, Readiness
@@ -146,6 +149,9 @@ class Node:
         opened = self.demo.allowed_networks if self.demo else ()
         self.guard = Guard((*targets.networks, *opened), targets.hosts)
         self.sender = HttpSender(self.guard, system_now)
+        self.outside = Outside(
+            self.functions, HttpCaller(self.sender), Databases(), self.catalog.connection, self.catalog.target
+        )
         self.answers = Answers()
         self._looking: asyncio.Task[None] | None = None
         self._wire_stages()
@@ -162,7 +168,7 @@ class Node:
         self.run = RunStage(
             store,
             catalog,
-            self.functions,
+            self.outside,
             settling,
             announce,
             self.metrics,

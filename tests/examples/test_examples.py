@@ -20,6 +20,7 @@ from crossdock.run.compile import compile_workflow
 from crossdock.run.functions import Functions
 from crossdock.run.walk import WalkPorts, walk
 from tests.support.held import START, HeldClock
+from tests.support.outside import outside_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = sorted(EXAMPLES.glob("*.yaml"))
@@ -51,7 +52,7 @@ class Caller:
         self._calls += 1
         request = Request("POST", "/", tuple(query.items()), (), "application/json", msgspec.json.encode(body))
         event = Event(f"evt_{self._calls}", "int_1", START, request)
-        ports = WalkPorts(HeldClock(), lambda: 0.0, self._functions, _is_durable, lambda run, result: None)
+        ports = WalkPorts(HeldClock(), lambda: 0.0, outside_of(self._functions), _is_durable, lambda run, result: None)
         return await walk(LeasedRun(event, 1, 1, 0, "token", None), self._workflow, ports)
 
 

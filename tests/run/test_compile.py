@@ -23,14 +23,14 @@ def step(**settings: Any) -> dict[str, Any]:
 
 
 def test_a_workflow_may_be_empty():
-    assert compile_workflow({"steps": []}).is_pure
+    assert compile_workflow({"steps": []}).is_quick
     assert compile_workflow(None).steps == ()
 
 
 def test_a_workflow_with_a_function_is_not_pure():
     workflow = compile_workflow({"steps": [OUT, {"id": "call", "python": {"function": "work:do"}}, step(respond={})]})
 
-    assert not workflow.is_pure
+    assert not workflow.is_quick
     assert [step.precedes_effect for step in workflow.steps] == [True, False, False]
 
 
@@ -95,7 +95,7 @@ def test_an_id_is_a_plain_name(step_id):
 
 
 def test_an_id_is_used_once():
-    assert "taken by step 1" in errors_of(OUT, OUT)["workflow.steps[1].id"]
+    assert "taken by workflow.steps[0]" in errors_of(OUT, OUT)["workflow.steps[1].id"]
 
 
 def test_a_later_step_can_not_be_referred_to():

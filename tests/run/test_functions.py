@@ -11,19 +11,24 @@ from typing import Any
 import pytest
 
 from crossdock.run.functions import FunctionMissing, Functions
-from crossdock.run.steps.contract import StepContext
+from crossdock.run.steps.contract import Compiling, StepContext
+from crossdock.run.steps.fields import STEP_NAMES
 from crossdock.run.steps.python import compile_python
-from tests.run.walking import write
+from tests.run.walking import event, write
+from tests.support.held import HeldClock
+from tests.support.outside import outside_of
 from tests.support.waiting import wait_until
 
 OURS = "from crossdock.workflows import Retry, Stop\n"
+AROUND = Compiling(STEP_NAMES, lambda *_: ())
 Make = Callable[..., Functions]
 
 
 async def call(functions: Functions, name: str, timeout: float = 5, **arguments: Any) -> Any:
     """What a step that calls the function ends in."""
-    step = compile_python({"function": f"work:{name}", "arguments": arguments}, "python")
-    return await step.perform(step.prepare({}), StepContext("evt_1", "call", 2, timeout, functions))
+    step = compile_python({"function": f"work:{name}", "arguments": arguments}, "python", AROUND)
+    context = StepContext(event(), "call", 2, timeout, outside_of(functions), HeldClock())
+    return await step.perform(step.prepare({}), context)
 
 
 async def test_a_function_returns_json(functions_of: Make):

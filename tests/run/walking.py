@@ -16,8 +16,10 @@ from crossdock.model.outcome import Result
 from crossdock.model.run import JournalEntry, LeasedRun
 from crossdock.run.compile import compile_workflow
 from crossdock.run.functions import Functions
+from crossdock.run.outside import Outside
 from crossdock.run.walk import WalkPorts, walk
 from tests.support.held import START, HeldClock
+from tests.support.outside import outside_of
 
 
 def event(body: Any = None, headers: Mapping[str, str] | None = None) -> Event:
@@ -40,9 +42,17 @@ class World:
     journal: list[JournalEntry] = field(default_factory=list)
     answers: list[Result] = field(default_factory=list)
     lose_after: int | None = None
+    outside: Outside | None = None
 
     def ports(self) -> WalkPorts:
-        return WalkPorts(self.clock, lambda: 0.0, self.functions, self._checkpoint, self._answered, lambda _: "Orders")
+        return WalkPorts(
+            self.clock,
+            lambda: 0.0,
+            self.outside or outside_of(self.functions),
+            self._checkpoint,
+            self._answered,
+            lambda _: "Orders",
+        )
 
     async def run(self, steps: list[Any], body: Any = None, *, attempts: int = 1) -> RunEnd:
         """Walk a run through the steps, with what is durable by now, and make its end durable."""

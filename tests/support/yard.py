@@ -31,6 +31,7 @@ from crossdock.store.journal import read_entries
 from crossdock.store.versions import VersionRow, add_version
 from crossdock.vault import Vault
 from tests.support.held import HeldClock
+from tests.support.outside import outside_of
 from tests.support.runs import NODE, add_integration, run_row
 
 LIMIT_SECONDS = 20.0
@@ -127,8 +128,9 @@ class Yard:
             self.catalog, self.senders, self.answers.announce, self.observe,
             clock=clock, fraction=lambda: 0.0, node_id=node_id,
         )  # fmt: skip
+        outside = outside_of(self.functions, find_connection=self.catalog.connection, find_target=self.catalog.target)
         self.stage = RunStage(
-            store, self.catalog, self.functions, self.settling, self.answers.announce, self.observe,
+            store, self.catalog, outside, self.settling, self.answers.announce, self.observe,
             clock=clock, fraction=lambda: 0.0, node_id=node_id,
         )  # fmt: skip
         self.app = ReceiveApp(

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from crossdock.expressions.engine import EngineCode, EngineTemplate
 from crossdock.expressions.paths import Path, locals_of, missing_in_words, names_in, path_of, paths_in
+from crossdock.expressions.scope import Scope
 from crossdock.expressions.source import WORDS, Code, has_code, read_code, read_text
 from crossdock.expressions.views import as_json, as_text
 from crossdock.model.expression import NAMES, OUTPUT_BYTES, ExpressionError
@@ -165,18 +166,6 @@ class _Compiler:
         self.steps.update(str(path[1]) for path in paths if path[0] == "steps" and len(path) > 1)
 
 
-class _Scope(dict[str, Json]):
-    """Names, with one of them laid over the others."""
-
-    def __init__(self, names: Mapping[str, Json], name: str) -> None:
-        super().__init__()
-        self._names = names
-        self[name] = None
-
-    def __missing__(self, key: str) -> Json:
-        return self._names[key]
-
-
 def _code(code: Code) -> Evaluate:
     path = path_of(code)
     return EngineCode(code).evaluate if path is None else _reader(path)
@@ -216,7 +205,7 @@ def _mapping_over(over: Evaluate, name: str, value: Evaluate, place: str) -> Eva
             raise ExpressionError(f"{place}.over gives {as_text(elements)[:40]}, and a list is needed")
         if len(elements) > MAX_EACH:
             raise ExpressionError(f"{place}.over has {len(elements)} elements; {MAX_EACH} are the most")
-        scope = _Scope(names, name)
+        scope = Scope(names, {})
         values = []
         for element in elements:
             scope[name] = element

@@ -56,22 +56,8 @@ class Progress:
 
     position: int = 0
     records: dict[str, StepRecord] = field(default_factory=dict)
-    """The last record of each step."""
+    """The last record of each step, by its path."""
     result: Result | None = None
-
-    def finished(self, step: Step) -> StepRecord | None:
-        """The step's record, if it need not run any more."""
-        record = self.records.get(step.id)
-        if record is None or record.status is not StepStatus.FAILED:
-            return record
-        return record if step.continue_on_error and _is_given_up(step, record) else None
-
-    def tries_made(self, step: Step) -> int:
-        """Tries that count: those before a pause. A step that had failed for good starts afresh with its run."""
-        record = self.records.get(step.id)
-        if record is None or record.status is not StepStatus.FAILED or _is_given_up(step, record):
-            return 0
-        return record.attempts
 
 
 def progress_of(journal: Iterable[JournalEntry]) -> Progress:
@@ -82,6 +68,28 @@ def progress_of(journal: Iterable[JournalEntry]) -> Progress:
     records = {record.id: record for entry in entries for record in entry.steps}
     results = (entry.result for entry in entries if entry.result is not None)
     return Progress(entries[-1].position + 1, records, next(results, None))
+
+
+def is_finished(step: Step, record: StepRecord | None) -> bool:
+    """Whether the step need not run any more, `record` being the last that is known of it."""
+    if record is None or record.status is StepStatus.WAITING:
+        return False
+    if record.status is not StepStatus.FAILED:
+        return True
+    return step.continue_on_error and is_given_up(step, record)
+
+
+def tries_made(step: Step, record: StepRecord | None) -> int:
+    """Tries that count: those before a pause. A step that had failed for good starts afresh with its run."""
+    if record is None or record.status is not StepStatus.FAILED or is_given_up(step, record):
+        return 0
+    return record.attempts
+
+
+def is_given_up(step: Step, record: StepRecord) -> bool:
+    """Whether the failed step has no try left."""
+    is_permanent = record.error is not None and record.error.permanent
+    return is_permanent or not retry_of(step).has_another(record.attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +119,3 @@ def after_failed_try(step: Step, failure: Failure, tries_made: int, fraction: fl
 def retry_of(step: Step) -> RetryPolicy:
     """One try where the step says nothing: the run's own policy follows."""
     return step.retry or NO_RETRY
-
-
-def _is_given_up(step: Step, record: StepRecord) -> bool:
-    is_permanent = record.error is not None and record.error.permanent
-    return is_permanent or not retry_of(step).has_another(record.attempts)

@@ -32,6 +32,10 @@ class Event:
     received_at: Instant
     request: Request
     replay_of: str | None = None
+    emitted_by: str | None = None
+    """The event whose workflow made this one."""
+    depth: int = 0
+    """How many events stand before it in a chain of events that emit others."""
 
 
 def run_id_of(event_id: str) -> str:

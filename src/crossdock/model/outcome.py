@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from crossdock.model.emission import Emission
 from crossdock.model.time import Instant
 from crossdock.model.value import value
 
@@ -41,6 +42,8 @@ class Done:
     output: Json = None
     result: Result | None = None
     """Set by steps that decide the run's result (`respond`)."""
+    emission: Emission | None = None
+    """An event that is recorded together with this step."""
 
 
 @value

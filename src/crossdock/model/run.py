@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from crossdock.model.emission import Emission
 from crossdock.model.event import Event
 from crossdock.model.outcome import Failure, Json, Result
 from crossdock.model.time import Instant
@@ -41,13 +42,16 @@ class StepStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     SKIPPED = "skipped"
+    WAITING = "waiting"
+    """It goes on at its `until`."""
 
 
 @value
 class StepRecord:
-    """One finished step: what went in, what came out."""
+    """What came of one step: what went in, what came out. A step that waits or is tried again has several records."""
 
     id: str
+    """The step's path: its id, behind those of the blocks around it, such as `lines[3].book`."""
     kind: str
     status: StepStatus
     started_at: Instant
@@ -56,6 +60,8 @@ class StepRecord:
     input: Json = None
     output: Json = None
     error: Failure | None = None
+    until: Instant | None = None
+    """It is not performed again before this moment."""
 
 
 @value
@@ -66,3 +72,4 @@ class JournalEntry:
     steps: tuple[StepRecord, ...]
     result: Result | None = None
     """Set at most once in a run's life: the first one counts."""
+    emissions: tuple[Emission, ...] = ()

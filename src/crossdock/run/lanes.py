@@ -107,10 +107,10 @@ class LaneDriver:
             head = await self._head(lane)
             if head is None:
                 continue
-            is_pure = await self._is_pure(head)
+            is_quick = await self._is_quick(head)
             if not lane.queue or lane.queue[0] is not head:
                 continue  # forgotten meanwhile
-            if is_pure:
+            if is_quick:
                 await self._burst(lane)
             else:
                 taken = await self._turn(lane, None, head)
@@ -183,9 +183,9 @@ class LaneDriver:
             return None
         return lane.queue[0]
 
-    async def _is_pure(self, queued: QueuedRun) -> bool:
+    async def _is_quick(self, queued: QueuedRun) -> bool:
         workflow = await self._workflow_of(queued.run)
-        return workflow is not None and workflow.is_pure
+        return workflow is not None and workflow.is_quick
 
     # --- changes ---------------------------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class LaneDriver:
         """Work out the runs at the front while they succeed, and record them together."""
         ends: list[tuple[LaneClaim, Ending]] = []
         following = lane.queue[0] if lane.queue else None
-        while following is not None and len(ends) < BURST and await self._is_pure(following):
+        while following is not None and len(ends) < BURST and await self._is_quick(following):
             if not lane.queue or lane.queue[0] is not following:
                 break  # forgotten meanwhile
             lane.queue.popleft()

@@ -22,8 +22,8 @@ from crossdock.model.time import Instant, later
 from crossdock.model.verdict import Outcome
 from crossdock.observe import LANE_STUMBLED, LOOK_FAILED, RUN_CRASHED, WATCH_FAILED, WORKFLOW_UNUSABLE, Observe, emit
 from crossdock.run.compile import CompiledWorkflow
-from crossdock.run.functions import Functions
 from crossdock.run.lanes import LaneDriver, LaneLost, OwnedLane
+from crossdock.run.outside import Outside
 from crossdock.run.settling import Ending, Settling
 from crossdock.run.slots import Slots
 from crossdock.run.walk import LeaseLost, WalkPorts, walk
@@ -64,7 +64,7 @@ class RunStage:
         self,
         store: Store,
         catalog: Catalog,
-        functions: Functions,
+        outside: Outside,
         settling: Settling,
         announce: Callable[[Outcome], None],
         observe: Observe,
@@ -85,7 +85,7 @@ class RunStage:
         self._ports = WalkPorts(
             now=clock,
             fraction=fraction,
-            functions=functions,
+            outside=outside,
             checkpoint=self._checkpoint,
             answered=self._answered,
             name_of=self._name_of,
@@ -182,7 +182,7 @@ class RunStage:
             failure = Failure("workflow_unusable", f"the run's workflow can't be used: {error}", permanent=True)
             return self._settling.end(run, Broken(None, failure, None))
         try:
-            if workflow.is_pure:
+            if workflow.is_quick:
                 return self._settling.end(run, await walk(run, workflow, self._ports))
             return await self._perform_cancellable(run, workflow)
         except LeaseLost:
@@ -237,7 +237,7 @@ class RunStage:
         workflow = self._workflows.known(integration_id, live.integration.workflow_number)
         if workflow is None:
             self._learn(integration_id, live.integration.workflow_number)
-        return PURE_CONCURRENCY if workflow and workflow.is_pure else live.integration.trigger.concurrency
+        return PURE_CONCURRENCY if workflow and workflow.is_quick else live.integration.trigger.concurrency
 
     def _learn(self, integration_id: str, number: int) -> None:
         """Compile a published workflow before its first run asks for it: whether it is pure decides its limit."""

@@ -1,29 +1,46 @@
 """One run goes through its workflow.
 
 What is durably finished is not done again: its output is taken from the journal. What is finished since then is
-gathered in one entry, and made durable before the next side effect, or with the run's end.
+gathered in one entry, and made durable before the next side effect, or with the run's end. Blocks (`switch`,
+`parallel`, `for_each`) run their steps through the same walk, so each step inside them is recorded by its own path.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from crossdock.clock import Clock, Fraction
-from crossdock.expressions.names import EventNames, event_names
-from crossdock.model.advance import Broken, Ended, Paused, RunEnd, TryAgain, after_failed_try, progress_of
+from crossdock.expressions.names import event_names
+from crossdock.expressions.scope import Scope
+from crossdock.model.advance import (
+    Broken,
+    Ended,
+    Paused,
+    RunEnd,
+    TryAgain,
+    after_failed_try,
+    is_finished,
+    progress_of,
+    tries_made,
+)
+from crossdock.model.emission import Emission
 from crossdock.model.expression import ExpressionError
 from crossdock.model.outcome import Done, Failure, Json, Result, Retry, StepOutcome, Stop, Wait
 from crossdock.model.run import JournalEntry, LeasedRun, StepRecord, StepStatus
 from crossdock.model.time import Instant, later
-from crossdock.run.compile import CompiledWorkflow, WorkflowStep
-from crossdock.run.functions import Functions
-from crossdock.run.steps import StepContext
+from crossdock.run.compile import CompiledWorkflow
+from crossdock.run.outside import Outside
+from crossdock.run.steps.contract import Finished, Halt, Halted, StepContext, Steps, StepsEnd, WorkflowStep
 
 RECORDED_INPUT_BYTES = 64 * 1024
+RECORDS_AT_ONCE = 500
+"""So many finished steps become durable even when no side effect asks for it: a long loop must not pile them up."""
+STEPS_AT_ONCE = 64
+"""Steps with side effects that one run performs side by side, however its blocks are nested."""
 _JSON_HEADERS = (("content-type", "application/json"),)
 
 
@@ -35,19 +52,26 @@ def _no_name(integration_id: str) -> str:
     return ""
 
 
+async def perform(step: WorkflowStep, given: Json, context: StepContext) -> StepOutcome:
+    """Really do it."""
+    return await step.action.perform(given, context)
+
+
 @dataclass(frozen=True, slots=True)
 class WalkPorts:
     """What a walk needs of the world."""
 
     now: Clock
     fraction: Fraction
-    functions: Functions
+    outside: Outside
     checkpoint: Callable[[LeasedRun, JournalEntry], Awaitable[bool]]
     """Makes an entry durable; False when the lease is lost."""
     answered: Callable[[LeasedRun, Result], None]
     """The result is decided and durable, and the run goes on."""
     name_of: Callable[[str], str] = _no_name
     """The name of an integration, by its id."""
+    perform: Callable[[WorkflowStep, Json, StepContext], Awaitable[StepOutcome]] = perform
+    """Performs a step that is no block; a trial answers from what was recorded instead."""
 
 
 async def walk(run: LeasedRun, workflow: CompiledWorkflow, ports: WalkPorts) -> RunEnd:
@@ -55,161 +79,249 @@ async def walk(run: LeasedRun, workflow: CompiledWorkflow, ports: WalkPorts) -> 
     return await _Walk(run, workflow, ports).go()
 
 
+@dataclass(slots=True)
+class _Place:
+    """Where a list of steps stands, and what is known there."""
+
+    prefix: str
+    names: Mapping[str, Json]
+    outputs: dict[str, Json]
+    """What expressions see as `steps`: what came before, outside and inside."""
+    effect_follows: bool
+    """A side effect comes later, behind the end of this list."""
+    halt: Halt | None
+    last: Json = None
+    own: dict[str, Json] | None = None
+    """The outputs of the list's own steps, where a block asks for them."""
+
+
 class _Walk:
     def __init__(self, run: LeasedRun, workflow: CompiledWorkflow, ports: WalkPorts) -> None:
         self._run = run
         self._workflow = workflow
         self._ports = ports
-        self._progress = progress_of(run.journal)
-        self._position = self._progress.position
-        self._names: EventNames = event_names(run.event, ports.name_of(run.event.integration_id), run.attempts)
-        self._outputs: dict[str, Json] = self._names["steps"]
-        self._last_output: Json = None
-        self._records: list[StepRecord] = []
-        self._result = self._progress.result
+        progress = progress_of(run.journal)
+        self._position = progress.position
+        self._known = progress.records
+        self._result = progress.result
         self._new_result: Result | None = None
+        self._records: list[StepRecord] = []
+        self._emissions: list[Emission] = []
+        self._free: asyncio.Semaphore | None = None
 
     async def go(self) -> RunEnd:
-        for step in self._workflow.steps:
-            finished = self._progress.finished(step.step)
-            if finished is not None:
-                self._keep(finished)
+        names = event_names(self._run.event, self._ports.name_of(self._run.event.integration_id), self._run.attempts)
+        place = _Place("", names, names["steps"], False, None)
+        match await self._through(self._workflow.steps, place):
+            case Stop(failure, result):
+                return Broken(self._entry(), failure, self._result or result)
+            case Wait(until):
+                return Paused(self._entry(), until)
+            case _:
+                return self._ended(place.last)
+
+    async def _through(self, steps: Steps, place: _Place) -> Stop | Wait | Halted | None:
+        """Take the run through a list of steps; None when it came to its end."""
+        for step in steps:
+            if place.halt is not None and place.halt.is_set:
+                return Halted()
+            path = place.prefix + step.step.id
+            known = self._known.get(path)
+            if known is not None and is_finished(step.step, known):
+                _keep(known, step, place)
                 continue
-            end = await self._take(step)
+            if known is not None and place.prefix and known.until is not None and known.until > self._ports.now():
+                return Wait(known.until)
+            end = await self._take(step, path, known, place)
             if end is not None:
                 return end
-        return self._ended()
-
-    async def _take(self, step: WorkflowStep) -> RunEnd | None:
-        """Do one step; the run's end, if this is it."""
-        started_at = self._ports.now()
-        try:
-            if step.when is not None and not step.when.evaluate(self._names):
-                self._record(step, StepStatus.SKIPPED, started_at, attempts=0)
-                return None
-            given = step.action.prepare(self._names)
-        except ExpressionError as error:
-            failure = Failure("expression", str(error), permanent=True)
-            return await self._failed(step, failure, started_at, given=None, tries=1)
-        return await self._try(step, given, started_at)
-
-    async def _try(self, step: WorkflowStep, given: Json, started_at: Instant) -> RunEnd | None:
-        """Perform the step, again where that may help and does not take long."""
-        tries = self._progress.tries_made(step.step)
-        while True:
-            tries += 1
-            outcome = await self._perform(step, given)
-            match outcome:
-                case Done(output, result):
-                    await self._done(step, output, result, started_at, given=given, tries=tries)
-                    return None
-                case Stop(failure, result):
-                    return await self._failed(step, failure, started_at, given=given, tries=tries, result=result)
-                case Wait(until):
-                    return Paused(self._entry(), until)
-                case Retry(failure):
-                    following = after_failed_try(step.step, failure, tries, self._ports.fraction())
-                    if not isinstance(following, TryAgain):
-                        return await self._failed(step, failure, started_at, given=given, tries=tries)
-                    if following.pauses:
-                        self._record(step, StepStatus.FAILED, started_at, attempts=tries, given=given, error=failure)
-                        return Paused(self._entry(), later(self._ports.now(), following.wait))
-                    await asyncio.sleep(following.wait)
-
-    async def _perform(self, step: WorkflowStep, given: Json) -> StepOutcome:
-        context = StepContext(
-            self._run.event.id, step.step.id, self._run.attempts, step.step.timeout, self._ports.functions
-        )
-        return await step.action.perform(given, context)
-
-    async def _done(
-        self, step: WorkflowStep, output: Json, result: Result | None, started_at: Instant, *, given: Json, tries: int
-    ) -> None:
-        self._record(step, StepStatus.SUCCEEDED, started_at, attempts=tries, given=given, output=output)
-        is_answer = result is not None and self._result is None
-        if is_answer:
-            self._result = self._new_result = result
-        if step.precedes_effect and (is_answer or not step.action.is_pure):
-            await self._checkpoint()
-
-    async def _failed(
-        self,
-        step: WorkflowStep,
-        failure: Failure,
-        started_at: Instant,
-        *,
-        given: Json,
-        tries: int,
-        result: Result | None = None,
-    ) -> RunEnd | None:
-        """The step failed for good; the run's end, unless the step says that it goes on."""
-        failure = replace(failure, step=step.step.id)
-        self._record(step, StepStatus.FAILED, started_at, attempts=tries, given=given, error=failure)
-        if not step.step.continue_on_error:
-            return Broken(self._entry(), failure, self._result or result)
-        if step.precedes_effect and not step.action.is_pure:
-            await self._checkpoint()
         return None
 
+    async def _take(self, step: WorkflowStep, path: str, known: StepRecord | None, place: _Place) -> Stop | Wait | None:
+        """Do one step; what keeps the list from going on, if something does."""
+        turn = _Turn(self, step, path, known, place)
+        try:
+            if step.when is not None and not step.when.evaluate(place.names):
+                turn.record(StepStatus.SKIPPED, attempts=0)
+                return None
+            turn.given = step.action.prepare(place.names)
+        except ExpressionError as error:
+            return await turn.failed(Failure("expression", str(error), permanent=True), None, tries=1)
+        return await turn.go()
+
     # --- the journal -----------------------------------------------------------------------------------------------
-
-    def _record(
-        self,
-        step: WorkflowStep,
-        status: StepStatus,
-        started_at: Instant,
-        *,
-        attempts: int,
-        given: Json = None,
-        output: Json = None,
-        error: Failure | None = None,
-    ) -> None:
-        record = StepRecord(
-            id=step.step.id,
-            kind=step.step.kind,
-            status=status,
-            started_at=started_at,
-            finished_at=self._ports.now(),
-            attempts=attempts,
-            input=_cut(given) if step.action.records_input else None,
-            output=output,
-            error=error,
-        )
-        self._records.append(record)
-        self._keep(record)
-
-    def _keep(self, record: StepRecord) -> None:
-        """Let later steps see what came of this one. A step that failed shows its error."""
-        output = record.output
-        if record.error is not None:
-            output = {"error": {"kind": record.error.kind, "message": record.error.message}}
-        self._outputs[record.id] = output
-        if record.status is not StepStatus.SKIPPED:
-            self._last_output = output
 
     def _entry(self) -> JournalEntry | None:
         """What is not durable yet; None when everything is."""
         if not self._records and self._new_result is None:
             return None
-        return JournalEntry(self._position, tuple(self._records), self._new_result)
+        return JournalEntry(self._position, tuple(self._records), self._new_result, tuple(self._emissions))
 
-    async def _checkpoint(self) -> None:
+    async def checkpoint(self) -> None:
+        """Make durable what is finished. Steps side by side may do so at once: each entry has a position of its own."""
         entry = self._entry()
         if entry is None:
             return
-        if not await self._ports.checkpoint(self._run, entry):
-            raise LeaseLost(self._run.event.id)
         self._position += 1
         self._records = []
+        self._emissions = []
         self._new_result = None
+        if not await self._ports.checkpoint(self._run, entry):
+            raise LeaseLost(self._run.event.id)
         if entry.result is not None:
             self._ports.answered(self._run, entry.result)
 
-    def _ended(self) -> Ended:
+    def _ended(self, last: Json) -> Ended:
         if self._result is None:
-            self._result = Result(200, _JSON_HEADERS, msgspec.json.encode(self._last_output))
+            self._result = Result(200, _JSON_HEADERS, msgspec.json.encode(last))
             self._new_result = self._result if self._workflow.steps else None
         return Ended(self._entry(), self._result)
+
+
+class _Turn:
+    """One step of one walk, with its tries. It is also what a block runs its own steps through (`Inner`)."""
+
+    __slots__ = ("_known", "_path", "_place", "_started_at", "_step", "_walk", "given")
+
+    def __init__(self, walk: _Walk, step: WorkflowStep, path: str, known: StepRecord | None, place: _Place) -> None:
+        self._walk = walk
+        self._step = step
+        self._path = path
+        self._known = known
+        self._place = place
+        self._started_at = walk._ports.now()
+        self.given: Json = None
+
+    async def go(self) -> Stop | Wait | None:
+        """Perform the step, again where that may help and does not take long."""
+        step = self._step.step
+        tries = tries_made(step, self._known)
+        while True:
+            tries += 1
+            match await self._perform():
+                case Done() as done:
+                    await self._done(done, tries)
+                    return None
+                case Stop(failure, result):
+                    return await self.failed(failure, result, tries)
+                case Wait(until) as wait:
+                    if not self._step.action.branches:
+                        self.record(StepStatus.WAITING, attempts=tries, until=until)
+                    return wait
+                case Retry(failure):
+                    following = after_failed_try(step, failure, tries, self._walk._ports.fraction())
+                    if not isinstance(following, TryAgain):
+                        return await self.failed(failure, None, tries)
+                    if following.pauses:
+                        until = later(self._walk._ports.now(), following.wait)
+                        self.record(StepStatus.FAILED, attempts=tries, error=failure, until=until)
+                        return Wait(until)
+                    await asyncio.sleep(following.wait)
+
+    async def _perform(self) -> StepOutcome:
+        walk, action = self._walk, self._step.action
+        known = self._known
+        context = StepContext(
+            event=walk._run.event,
+            path=self._path,
+            attempt=walk._run.attempts,
+            timeout=self._step.step.timeout,
+            outside=walk._ports.outside,
+            now=walk._ports.now,
+            due=known.until if known is not None and known.status is StepStatus.WAITING else None,
+            inner=self if action.branches else None,
+        )
+        if action.branches:
+            return await action.perform(self.given, context)
+        if action.is_pure:
+            return await walk._ports.perform(self._step, self.given, context)
+        if walk._free is None:
+            walk._free = asyncio.Semaphore(STEPS_AT_ONCE)
+        async with walk._free:
+            return await walk._ports.perform(self._step, self.given, context)
+
+    async def run(
+        self, steps: Steps, *, part: str = "", names: Mapping[str, Json] | None = None, halt: Halt | None = None
+    ) -> StepsEnd:
+        outer = self._place
+        outputs = dict(outer.outputs)
+        place = _Place(
+            prefix=f"{self._path}{part}.",
+            names=Scope(outer.names, {**(names or {}), "steps": outputs}),
+            outputs=outputs,
+            effect_follows=outer.effect_follows or self._step.precedes_effect or not self._step.action.is_pure,
+            halt=halt or outer.halt,
+            own={},
+        )
+        end = await self._walk._through(steps, place)
+        return Finished(place.own or {}, place.last) if end is None else end
+
+    async def _done(self, done: Done, tries: int) -> None:
+        walk = self._walk
+        self.record(StepStatus.SUCCEEDED, attempts=tries, output=done.output)
+        if done.emission is not None:
+            walk._emissions.append(done.emission)
+        is_answer = done.result is not None and walk._result is None
+        if is_answer:
+            walk._result = walk._new_result = done.result
+        if is_answer or not self._step.action.is_pure:
+            await self._before_effects()
+        elif len(walk._records) >= RECORDS_AT_ONCE:
+            await walk.checkpoint()
+
+    async def failed(self, failure: Failure, result: Result | None, tries: int) -> Stop | None:
+        """The step failed for good; the end of its list, unless the step says that it goes on."""
+        if failure.step is None or not self._step.action.branches:
+            failure = replace(failure, step=self._path)
+        self.record(StepStatus.FAILED, attempts=tries, error=failure)
+        if not self._step.step.continue_on_error:
+            return Stop(failure, result)
+        if not self._step.action.is_pure:
+            await self._before_effects()
+        return None
+
+    async def _before_effects(self) -> None:
+        """Make durable what a later side effect builds on."""
+        if self._step.precedes_effect or self._place.effect_follows:
+            await self._walk.checkpoint()
+
+    def record(
+        self,
+        status: StepStatus,
+        *,
+        attempts: int,
+        output: Json = None,
+        error: Failure | None = None,
+        until: Instant | None = None,
+    ) -> None:
+        record = StepRecord(
+            id=self._path,
+            kind=self._step.step.kind,
+            status=status,
+            started_at=self._started_at,
+            finished_at=self._walk._ports.now(),
+            attempts=attempts,
+            input=_cut(self.given) if self._step.action.records_input else None,
+            output=output,
+            error=error,
+            until=until,
+        )
+        self._walk._records.append(record)
+        if self._place.prefix or until is not None:
+            self._walk._known[self._path] = record
+        _keep(record, self._step, self._place)
+
+
+def _keep(record: StepRecord, step: WorkflowStep, place: _Place) -> None:
+    """Let later steps see what came of this one. A step that failed shows its error."""
+    output = record.output
+    if record.error is not None:
+        output = {"error": {"kind": record.error.kind, "message": record.error.message}}
+    place.outputs[step.step.id] = output
+    if place.own is not None:
+        place.own[step.step.id] = output
+    if record.status is not StepStatus.SKIPPED:
+        place.last = output
 
 
 def _cut(value: Json) -> Json:

@@ -220,6 +220,8 @@ def _event_row(event: Event) -> tuple[Any, ...]:
         request.key_id,
         request.source_ip,
         event.replay_of,
+        event.emitted_by,
+        event.depth,
         len(request.body),
         request.body,
     )
@@ -237,7 +239,7 @@ def event_of(row: Any) -> Event:
         key_id=row.key_id,
         source_ip=row.source_ip,
     )
-    return Event(row.id, row.integration_id, row.received_at, request, row.replay_of)
+    return Event(row.id, row.integration_id, row.received_at, request, row.replay_of, row.emitted_by, row.depth)
 
 
 _decode_pairs = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from crossdock.model.errors import Misconfigured
 from crossdock.store.database import Database, is_unavailable
 
-LATEST_REVISION = "0001"
+LATEST_REVISION = "0002"
 """The last migration in `migrations/versions`."""
 
 _MIGRATION_LOCK = 0x43_72_6F_73_73  # "Cross": keeps two nodes from migrating one PostgreSQL at the same time

@@ -81,6 +81,31 @@ workflow_version = Table(
     Column("created_by", String, nullable=False),
 )
 
+workflow_draft = Table(  # what somebody is working on: at most one for each integration
+    "workflow_draft",
+    metadata,
+    Column("integration_id", ForeignKey("integration.id", ondelete="CASCADE"), primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("based_on", Integer, nullable=False),  # the version that was published when it was begun
+    Column("revision", Integer, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("updated_by", String, nullable=False),
+)
+
+connection = Table(
+    "connection",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("workspace_id", ForeignKey("workspace.id"), nullable=False),
+    Column("name", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("document", Text, nullable=False),  # as written, without secrets
+    Column("revision", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("workspace_id", "name", name="connection_name"),
+)
+
 api_key = Table(
     "api_key",
     metadata,
@@ -154,6 +179,8 @@ event = Table(
     Column("key_id", String),
     Column("source_ip", String, nullable=False),
     Column("replay_of", String),
+    Column("emitted_by", String),
+    Column("depth", Integer, nullable=False, server_default="0"),
     Column("size", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("event_by_integration", "integration_id", "id"),
@@ -340,6 +367,45 @@ rejection = Table(  # calls that were refused at the door: counted, never stored
     Column("reason", String, primary_key=True),
     Column("count", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
+)
+
+bulk_job = Table(  # something to be done to many events, bit by bit
+    "bulk_job",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("workspace_id", ForeignKey("workspace.id"), nullable=False),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("request", Text, nullable=False),  # filter and options, as JSON
+    Column("cursor", String),  # the last event that was dealt with
+    Column("total", BigInteger),  # how many events there are to deal with, once they are counted
+    Column("done", BigInteger, nullable=False),
+    Column("skipped", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("summary", Text),
+    Column("error", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", String, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("lease_node", String),
+    Column("lease_token", String),
+    Index("bulk_job_by_workspace", "workspace_id", "id"),
+    Index(
+        "bulk_job_unfinished",
+        "id",
+        sqlite_where=text("finished_at IS NULL"),
+        postgresql_where=text("finished_at IS NULL"),
+    ),
+)
+
+bulk_item = Table(  # what a job has to tell of one event
+    "bulk_item",
+    metadata,
+    Column("job_id", ForeignKey("bulk_job.id", ondelete="CASCADE"), primary_key=True),
+    Column("event_id", String, primary_key=True),
+    Column("outcome", String, nullable=False),
+    Column("document", Text, nullable=False),
 )
 
 node = Table(

@@ -7,13 +7,13 @@ from typing import TypeAlias
 
 from crossdock.model.outcome import Json
 from crossdock.run.steps.assert_ import compile_assert
-from crossdock.run.steps.contract import CompiledStep, StepContext
+from crossdock.run.steps.contract import CompiledStep, Compiling, StepContext, Steps, WorkflowStep
 from crossdock.run.steps.fail import compile_fail
 from crossdock.run.steps.python import compile_python
 from crossdock.run.steps.respond import compile_respond
 from crossdock.run.steps.transform import compile_transform
 
-CompileStep: TypeAlias = Callable[[Json, str], CompiledStep]
+CompileStep: TypeAlias = Callable[[Json, str, Compiling], CompiledStep]
 
 KINDS: dict[str, CompileStep] = {
     "transform": compile_transform,
@@ -24,4 +24,4 @@ KINDS: dict[str, CompileStep] = {
 }
 """Compiles a step's settings; the text is their place in the document. Invalid says what is wrong where."""
 
-__all__ = ["KINDS", "CompileStep", "CompiledStep", "StepContext"]
+__all__ = ["KINDS", "CompileStep", "CompiledStep", "Compiling", "StepContext", "Steps", "WorkflowStep"]

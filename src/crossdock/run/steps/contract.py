@@ -1,30 +1,78 @@
-"""What a kind of step has to offer."""
+"""What a kind of step has to offer, and what it may know of the workflow around it and of the run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
-from crossdock.model.outcome import Json, StepOutcome
+from crossdock.clock import Clock
+from crossdock.expressions import CompiledTree
+from crossdock.model.event import Event
+from crossdock.model.outcome import Json, StepOutcome, Stop, Wait
+from crossdock.model.time import Instant
+from crossdock.model.value import value
+from crossdock.model.workflow import Step
 from crossdock.run.functions import Functions
+from crossdock.run.outside import Outside
+
+
+@value
+class Finished:
+    """A list of steps came to its end. `outputs` are its steps' by id, `last` is that of the last one."""
+
+    outputs: dict[str, Json]
+    last: Json
+
+
+@value
+class Halted:
+    """A list of steps was asked to stop before its next step, because a neighbour failed."""
+
+
+StepsEnd: TypeAlias = Finished | Stop | Wait | Halted
+
+
+class Halt:
+    """Shared by lists of steps that run side by side: the first failure keeps the others from going on."""
+
+    __slots__ = ("is_set",)
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+
+class Inner(Protocol):
+    """What a block gets from the walk: a way to run its steps."""
+
+    async def run(
+        self, steps: Steps, *, part: str = "", names: Mapping[str, Json] | None = None, halt: Halt | None = None
+    ) -> StepsEnd:
+        """Take the run through a block's steps. `part`, such as `[3]`, tells repetitions apart; `names` are laid over
+        those that the block's own expressions see."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
     """What a step may know of its run besides its own settings."""
 
-    event_id: str
-    step_id: str
+    event: Event
+    path: str
+    """The step's id, behind those of the blocks around it: `lines[3].book`."""
     attempt: int
     """Starts of the run so far, this one included."""
     timeout: float | None
-    functions: Functions
+    outside: Outside
+    now: Clock
+    due: Instant | None = None
+    """When the step wanted to go on, if it has waited."""
+    inner: Inner | None = None
+    """Set for steps with `branches`."""
 
     @property
     def idempotency_key(self) -> str:
         """The same for every try of this step for this event, so that the other side can tell repeats."""
-        return f"{self.event_id}:{self.step_id}"
+        return f"{self.event.id}:{self.path}"
 
 
 class CompiledStep(Protocol):
@@ -35,15 +83,51 @@ class CompiledStep(Protocol):
         """Nothing outside the run notices whether it was performed."""
 
     @property
+    def is_quick(self) -> bool:
+        """It never keeps others waiting: any number may be performed at once, and none needs to be broken off."""
+
+    @property
     def records_input(self) -> bool:
         """Whether what `prepare` gives tells an operator something that the output does not."""
 
     @property
     def steps(self) -> frozenset[str]:
-        """Ids of the steps that its expressions refer to."""
+        """Ids of the steps that its expressions refer to; those of its branches are not counted."""
+
+    @property
+    def branches(self) -> tuple[Steps, ...]:
+        """The lists of steps inside it; empty for a step that is no block."""
 
     def prepare(self, names: Mapping[str, Json]) -> Json:
         """The settings, evaluated; ExpressionError when that fails."""
 
     async def perform(self, given: Json, context: StepContext) -> StepOutcome:
         """Act on what `prepare` gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowStep:
+    """One step, ready to be performed."""
+
+    step: Step
+    when: CompiledTree | None
+    action: CompiledStep
+    precedes_effect: bool = False
+    """A step with side effects comes later in its list: what is known by then has to be durable first."""
+
+
+Steps: TypeAlias = tuple[WorkflowStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiling:
+    """What is known around a step while its settings are compiled."""
+
+    names: frozenset[str]
+    """What expressions may begin with here."""
+    compile_steps: Callable[[Any, str, frozenset[str]], Steps]
+    """Compiles the steps inside a block: their documents, their place, and what their expressions may begin with."""
+    functions: Functions | None = None
+    """None: whether a function is there is not asked."""
+    connections: Mapping[str, str] | None = None
+    """The kinds of the workspace's connections by name; None: whether one is there is not asked."""

@@ -10,7 +10,7 @@ import msgspec
 from crossdock.expressions import CompiledTree
 from crossdock.model.expression import ExpressionError
 from crossdock.model.outcome import Failure, Json, Result, Retry, StepOutcome, Stop
-from crossdock.run.steps.contract import StepContext
+from crossdock.run.steps.contract import Compiling, StepContext
 from crossdock.run.steps.fields import failure_kind_at, refuse, require_object, status_at, status_of, text_at, value_at
 
 DEFAULT_STATUS = 502
@@ -24,6 +24,8 @@ class Fail:
     status: CompiledTree | None
     json: CompiledTree | None
     is_pure = True
+    is_quick = True
+    branches = ()
     records_input = False
 
     @property
@@ -40,7 +42,7 @@ class Fail:
         return given
 
     async def perform(self, given: Json, context: StepContext) -> StepOutcome:
-        failure = Failure(self.kind, str(given["message"]), context.step_id, self.is_permanent)
+        failure = Failure(self.kind, str(given["message"]), context.path, self.is_permanent)
         if not self.is_permanent:
             return Retry(failure)
         return Stop(failure, chosen_answer(given, failure))
@@ -62,15 +64,15 @@ def chosen_answer(given: Json, failure: Failure) -> Result | None:
     return Result(given.get("status", DEFAULT_STATUS), headers, msgspec.json.encode(body))
 
 
-def compile_fail(settings: Json, field: str) -> Fail:
+def compile_fail(settings: Json, field: str, around: Compiling) -> Fail:
     known = ("message", "kind", "status", "json", "permanent")
     written = require_object(settings, field, allowed=known, required=("message",))
     if not isinstance(written.get("permanent", True), bool):
         refuse(f"{field}.permanent", "true or false is needed")
     return Fail(
-        text_at(written["message"], f"{field}.message"),
+        text_at(written["message"], f"{field}.message", around.names),
         failure_kind_at(written.get("kind", "failed"), f"{field}.kind"),
         written.get("permanent", True),
-        status_at(written["status"], f"{field}.status") if "status" in written else None,
-        value_at(written["json"], f"{field}.json") if "json" in written else None,
+        status_at(written["status"], f"{field}.status", around.names) if "status" in written else None,
+        value_at(written["json"], f"{field}.json", around.names) if "json" in written else None,
     )

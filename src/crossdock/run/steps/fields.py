@@ -11,7 +11,8 @@ from crossdock.model.errors import FieldError, Invalid
 from crossdock.model.expression import NAMES
 from crossdock.model.outcome import Json
 
-STEP_NAMES = tuple(name for name in NAMES if name != "item")
+STEP_NAMES = frozenset(NAMES) - {"item"}
+"""What expressions of a workflow may begin with, outside of blocks that add names."""
 _FAILURE_KIND = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -36,23 +37,23 @@ def require_object(
     return settings
 
 
-def value_at(settings: Json, field: str) -> CompiledTree:
-    """Compile the settings as a tree with expressions and `$each`."""
+def value_at(settings: Json, field: str, names: Collection[str]) -> CompiledTree:
+    """Compile the settings as a tree with expressions over `names`, and `$each`."""
     try:
-        return compile_value(settings, field, names=STEP_NAMES, has_each=True)
+        return compile_value(settings, field, names=names, has_each=True)
     except Uncompilable as error:
         refuse(error.field, str(error))
 
 
-def text_at(settings: Json, field: str) -> CompiledTree:
+def text_at(settings: Json, field: str, names: Collection[str]) -> CompiledTree:
     if not isinstance(settings, str):
         refuse(field, "text is needed; expressions may stand in it")
-    return value_at(settings, field)
+    return value_at(settings, field, names)
 
 
-def condition_at(settings: Json, field: str) -> CompiledTree:
+def condition_at(settings: Json, field: str, names: Collection[str]) -> CompiledTree:
     try:
-        return compile_condition(settings, field, names=STEP_NAMES)
+        return compile_condition(settings, field, names=names)
     except Uncompilable as error:
         refuse(error.field, str(error))
 
@@ -63,15 +64,15 @@ def failure_kind_at(settings: Json, field: str) -> str:
     return settings
 
 
-def status_at(settings: Json, field: str) -> CompiledTree:
+def status_at(settings: Json, field: str, names: Collection[str]) -> CompiledTree:
     """A status that is a number is checked now, one that is an expression when it is known."""
     if isinstance(settings, str):
-        compiled = value_at(settings, field)
+        compiled = value_at(settings, field, names)
         if not compiled.is_constant:
             return compiled
     if status_of(settings) is None:
         refuse(field, "a status is a number from 200 to 599, or an expression for one")
-    return value_at(settings, field)
+    return value_at(settings, field, names)
 
 
 def status_of(value: Json) -> int | None:

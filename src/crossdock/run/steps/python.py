@@ -12,7 +12,7 @@ from crossdock.expressions import CompiledTree
 from crossdock.model.expression import OUTPUT_BYTES
 from crossdock.model.outcome import Done, Failure, Json, Retry, StepOutcome, Stop
 from crossdock.run.functions import FUNCTION_NAME, FunctionMissing
-from crossdock.run.steps.contract import StepContext
+from crossdock.run.steps.contract import Compiling, StepContext
 from crossdock.run.steps.fields import refuse, require_object, value_at
 from crossdock.run.threads import TimedOut, TooManyHang
 
@@ -25,6 +25,8 @@ class PythonCall:
     function: str
     arguments: CompiledTree
     is_pure = False
+    is_quick = False
+    branches = ()
     records_input = True
 
     @property
@@ -37,8 +39,8 @@ class PythonCall:
     async def perform(self, given: Json, context: StepContext) -> StepOutcome:
         timeout = DEFAULT_TIMEOUT_SECONDS if context.timeout is None else context.timeout
         try:
-            function = context.functions.find(self.function)
-            returned = await context.functions.call(function, _copied(given), _told(context), timeout)
+            function = context.outside.functions.find(self.function)
+            returned = await context.outside.functions.call(function, _copied(given), _told(context), timeout)
         except FunctionMissing as missing:
             return Stop(Failure("function_missing", f"{self.function}: {missing}", permanent=True))
         except TimedOut:
@@ -50,7 +52,7 @@ class PythonCall:
         except workflows.Stop as stop:
             return Stop(Failure(stop.kind, str(stop), permanent=True))
         except Exception as error:
-            return Retry(Failure("python_error", context.functions.describe(error)))
+            return Retry(Failure("python_error", context.outside.functions.describe(error)))
         return self._outcome(returned)
 
     def _outcome(self, returned: Any) -> StepOutcome:
@@ -62,10 +64,10 @@ class PythonCall:
 
 def _told(context: StepContext) -> Json:
     return {
-        "event_id": context.event_id,
+        "event_id": context.event.id,
         "idempotency_key": context.idempotency_key,
         "attempt": context.attempt,
-        "step": context.step_id,
+        "step": context.path,
     }
 
 
@@ -130,15 +132,18 @@ def _plain_text(value: str, place: str, size: _Size) -> str:
     return text
 
 
-def compile_python(settings: Json, field: str) -> PythonCall:
+def compile_python(settings: Json, field: str, around: Compiling) -> PythonCall:
     written = require_object(settings, field, allowed=("function", "arguments"), required=("function",))
     function = written["function"]
     if not isinstance(function, str) or not FUNCTION_NAME.fullmatch(function):
         refuse(f"{field}.function", "a function is written as module:name, such as orders:book")
+    problem = around.functions.problem(function) if around.functions is not None else None
+    if problem is not None:
+        refuse(f"{field}.function", problem)
     arguments = written.get("arguments", {})
     if not isinstance(arguments, dict):
         refuse(f"{field}.arguments", "an object is needed: each argument's name and value")
     for name in arguments:
         if not isinstance(name, str) or not name.isidentifier():
             refuse(f"{field}.arguments.{name}", "this can't be the name of an argument")
-    return PythonCall(function, value_at(arguments, f"{field}.arguments"))
+    return PythonCall(function, value_at(arguments, f"{field}.arguments", around.names))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from crossdock.expressions import CompiledTree
 from crossdock.model.expression import OUTPUT_BYTES, ExpressionError
 from crossdock.model.outcome import Done, Failure, Json, Result, StepOutcome, Stop
-from crossdock.run.steps.contract import StepContext
+from crossdock.run.steps.contract import Compiling, StepContext
 from crossdock.run.steps.fail import answer_status
 from crossdock.run.steps.fields import refuse, require_object, status_at, status_of, text_at, value_at
 
@@ -49,6 +49,8 @@ class Respond:
     headers: tuple[tuple[str, CompiledTree], ...]
     content: tuple[str, CompiledTree] | None
     is_pure = True
+    is_quick = True
+    branches = ()
     records_input = False
 
     @property
@@ -70,7 +72,7 @@ class Respond:
         try:
             result = _result(given)
         except ExpressionError as error:
-            return Stop(Failure("invalid_response", str(error), context.step_id, permanent=True))
+            return Stop(Failure("invalid_response", str(error), context.path, permanent=True))
         return Done(given, result)
 
 
@@ -109,7 +111,7 @@ def _header_value(name: str, value: Json) -> str:
     return text.strip(" \t")
 
 
-def compile_respond(settings: Json, field: str) -> Respond:
+def compile_respond(settings: Json, field: str, around: Compiling) -> Respond:
     written = require_object(settings, field, allowed=("status", "headers", *CONTENTS))
     contents = [kind for kind in CONTENTS if kind in written]
     if len(contents) > 1:
@@ -121,13 +123,12 @@ def compile_respond(settings: Json, field: str) -> Respond:
     if contents:
         kind = contents[0]
         compile_content = text_at if kind == "text" else value_at
-        content = (kind, compile_content(written[kind], f"{field}.{kind}"))
-    return Respond(
-        status_at(status, f"{field}.status"), _headers_at(written.get("headers", {}), f"{field}.headers"), content
-    )
+        content = (kind, compile_content(written[kind], f"{field}.{kind}", around.names))
+    headers = headers_at(written.get("headers", {}), f"{field}.headers", around.names)
+    return Respond(status_at(status, f"{field}.status", around.names), headers, content)
 
 
-def _headers_at(written: Json, field: str) -> tuple[tuple[str, CompiledTree], ...]:
+def headers_at(written: Json, field: str, names: Collection[str]) -> tuple[tuple[str, CompiledTree], ...]:
     if not isinstance(written, dict):
         refuse(field, "an object of header names and their values is needed")
     headers = []
@@ -138,7 +139,7 @@ def _headers_at(written: Json, field: str) -> tuple[tuple[str, CompiledTree], ..
             refuse(f"{field}.{name}", "this header is set by the server and can't be chosen")
         if not isinstance(value, str | int | float):
             refuse(f"{field}.{name}", "text is needed; expressions may stand in it")
-        compiled = value_at(value, f"{field}.{name}")
+        compiled = value_at(value, f"{field}.{name}", names)
         if compiled.is_constant:
             _check_constant(name, value, f"{field}.{name}")
         headers.append((name, compiled))

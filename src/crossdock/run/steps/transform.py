@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from crossdock.expressions import CompiledTree
 from crossdock.model.outcome import Done, Json, StepOutcome
-from crossdock.run.steps.contract import StepContext
+from crossdock.run.steps.contract import Compiling, StepContext
 from crossdock.run.steps.fields import value_at
 
 
@@ -15,6 +15,8 @@ from crossdock.run.steps.fields import value_at
 class Transform:
     tree: CompiledTree
     is_pure = True
+    is_quick = True
+    branches = ()
     records_input = False
 
     @property
@@ -28,5 +30,5 @@ class Transform:
         return Done(given)
 
 
-def compile_transform(settings: Json, field: str) -> Transform:
-    return Transform(value_at(settings, field))
+def compile_transform(settings: Json, field: str, around: Compiling) -> Transform:
+    return Transform(value_at(settings, field, around.names))
