@@ -16,6 +16,3 @@ class Emission:
     event: Event
     workflow_number: int
     lane_key: str | None = None
-    dedupe_key: str | None = None
-    dedupe_within: float = 0.0
-    """Seconds."""

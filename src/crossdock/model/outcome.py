@@ -68,4 +68,9 @@ class Wait:
     until: Instant
 
 
-StepOutcome: TypeAlias = Done | Retry | Stop | Wait
+@value
+class Halted:
+    """Stopped before its next step, because a neighbour failed. Only steps that hold others end so."""
+
+
+StepOutcome: TypeAlias = Done | Retry | Stop | Wait | Halted

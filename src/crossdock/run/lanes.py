@@ -83,6 +83,7 @@ class LaneDriver:
         settling: Settling,
         perform: Callable[[LeasedRun], Coroutine[Any, Any, Ending]],
         workflow_of: Callable[[LeasedRun], Awaitable[CompiledWorkflow | None]],
+        landed: Callable[[Ending, bool], None],
         *,
         clock: Clock,
         fraction: Fraction,
@@ -92,6 +93,7 @@ class LaneDriver:
         self._settling = settling
         self._perform = perform
         self._workflow_of = workflow_of
+        self._landed = landed
         self._clock = clock
         self._fraction = fraction
         self._node_id = node_id
@@ -203,7 +205,7 @@ class LaneDriver:
             lane.forget()
             return await self._turn(lane, self._settling.unrecordable(ending, error), None)
         if ending is not None:
-            self._settling.landed(ending, settled)
+            self._landed(ending, settled)
         if not settled or (taken is not None and not claimed):
             await self._look_again(lane)
         return taken if claimed else None
@@ -245,7 +247,7 @@ class LaneDriver:
                     return False
             return True
         for (_, ending), has_landed in zip(ends, landed, strict=True):
-            self._settling.landed(ending, has_landed)
+            self._landed(ending, has_landed)
         return all(landed) and ends[-1][1].verdict.is_final
 
     def _leased(self, queued: QueuedRun) -> LeasedRun:

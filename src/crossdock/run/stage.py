@@ -29,7 +29,7 @@ from crossdock.run.slots import Slots
 from crossdock.run.walk import LeaseLost, WalkPorts, walk
 from crossdock.run.workflows import Workflows
 from crossdock.store import Store
-from crossdock.store.accept import Accepted, Duplicate, Lease
+from crossdock.store.accept import Accepted, Duplicate, Lease, lane_id
 from crossdock.store.claims import (
     LOST,
     Claim,
@@ -91,7 +91,14 @@ class RunStage:
             name_of=self._name_of,
         )
         self._driver = LaneDriver(
-            store, settling, self.perform, self._workflow_of, clock=clock, fraction=fraction, node_id=node_id
+            store,
+            settling,
+            self.perform,
+            self._workflow_of,
+            self._landed,
+            clock=clock,
+            fraction=fraction,
+            node_id=node_id,
         )
         self._slots = Slots(TOTAL_SLOTS)
         self._backlog: OrderedDict[str, None] = OrderedDict()
@@ -170,7 +177,13 @@ class RunStage:
         except Unrecordable as error:
             ending = self._settling.unrecordable(ending, error)
             landed = await until_recorded(lambda: self._store.submit(ending.settle), self._fraction)
-        self._settling.landed(ending, landed)
+        self._landed(ending, landed)
+
+    def _landed(self, ending: Ending, has_landed: bool) -> None:
+        self._settling.landed(ending, has_landed)
+        entry = ending.settle.entry
+        if has_landed and entry is not None:
+            self._emitted(entry)
 
     async def perform(self, run: LeasedRun) -> Ending:
         """Take a leased run through its workflow; how it ended. LeaseLost when it is somebody else's by now."""
@@ -208,7 +221,20 @@ class RunStage:
 
     async def _checkpoint(self, run: LeasedRun, entry: JournalEntry) -> bool:
         change = Checkpoint(run.event.id, run.lease_token, entry)
-        return bool(await until_recorded(lambda: self._store.submit(change), self._fraction))
+        has_landed = bool(await until_recorded(lambda: self._store.submit(change), self._fraction))
+        if has_landed:
+            self._emitted(entry)
+        return has_landed
+
+    def _emitted(self, entry: JournalEntry) -> None:
+        """Find the runs of the events that steps have made: they wait in the store since this moment."""
+        for emission in entry.emissions:
+            if emission.lane_key is None:
+                self._backlog[emission.event.integration_id] = None
+                self._pump_soon()
+            else:
+                self._seek_lanes_at = 0
+                self.lane_changed(lane_id(emission.event.integration_id, emission.lane_key))
 
     def _answered(self, run: LeasedRun, result: Result) -> None:
         self._announce(Outcome(run.event.id, result))
@@ -380,8 +406,8 @@ class RunStage:
         while await self._store.read(has_orphan_lanes):
             tokens = [new_token() for _ in range(LANES_AT_ONCE)]
             adopted = await self._store.write(acquire_lanes, self._node_id, tokens)
-            for lane_id, integration_id, token in adopted:
-                self._own(lane_id, integration_id, token)
+            for orphan, integration_id, token in adopted:
+                self._own(orphan, integration_id, token)
             if not adopted:
                 return
 

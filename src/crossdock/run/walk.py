@@ -29,12 +29,12 @@ from crossdock.model.advance import (
 )
 from crossdock.model.emission import Emission
 from crossdock.model.expression import ExpressionError
-from crossdock.model.outcome import Done, Failure, Json, Result, Retry, StepOutcome, Stop, Wait
+from crossdock.model.outcome import Done, Failure, Halted, Json, Result, Retry, StepOutcome, Stop, Wait
 from crossdock.model.run import JournalEntry, LeasedRun, StepRecord, StepStatus
 from crossdock.model.time import Instant, later
 from crossdock.run.compile import CompiledWorkflow
 from crossdock.run.outside import Outside
-from crossdock.run.steps.contract import Finished, Halt, Halted, StepContext, Steps, StepsEnd, WorkflowStep
+from crossdock.run.steps.contract import Finished, Halt, StepContext, Steps, StepsEnd, WorkflowStep
 
 RECORDED_INPUT_BYTES = 64 * 1024
 RECORDS_AT_ONCE = 500
@@ -137,7 +137,9 @@ class _Walk:
                 return end
         return None
 
-    async def _take(self, step: WorkflowStep, path: str, known: StepRecord | None, place: _Place) -> Stop | Wait | None:
+    async def _take(
+        self, step: WorkflowStep, path: str, known: StepRecord | None, place: _Place
+    ) -> Stop | Wait | Halted | None:
         """Do one step; what keeps the list from going on, if something does."""
         turn = _Turn(self, step, path, known, place)
         try:
@@ -192,7 +194,7 @@ class _Turn:
         self._started_at = walk._ports.now()
         self.given: Json = None
 
-    async def go(self) -> Stop | Wait | None:
+    async def go(self) -> Stop | Wait | Halted | None:
         """Perform the step, again where that may help and does not take long."""
         step = self._step.step
         tries = tries_made(step, self._known)
@@ -208,6 +210,8 @@ class _Turn:
                     if not self._step.action.branches:
                         self.record(StepStatus.WAITING, attempts=tries, until=until)
                     return wait
+                case Halted() as halted:
+                    return halted
                 case Retry(failure):
                     following = after_failed_try(step, failure, tries, self._walk._ports.fraction())
                     if not isinstance(following, TryAgain):
@@ -255,6 +259,9 @@ class _Turn:
         )
         end = await self._walk._through(steps, place)
         return Finished(place.own or {}, place.last) if end is None else end
+
+    def halt(self) -> Halt:
+        return Halt(self._place.halt)
 
     async def _done(self, done: Done, tries: int) -> None:
         walk = self._walk

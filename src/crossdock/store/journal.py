@@ -7,13 +7,22 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, select
+from sqlalchemy.sql.dml import Insert
 
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.run import JournalEntry, StepRecord, StepStatus
 from crossdock.store import schema
 from crossdock.store.statements import RowInsert
 
-insert_entries = RowInsert(schema.journal)
+
+def _keep_first(statement: Insert) -> Any:
+    return statement.on_conflict_do_nothing().returning(  # type: ignore[attr-defined]
+        schema.journal.c.event_id, schema.journal.c.position
+    )
+
+
+insert_entries = RowInsert(schema.journal, _keep_first)
+"""Gives back the entries that were not there. One that is there was recorded before, and its answer was lost."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -45,6 +54,7 @@ class _Step(msgspec.Struct):
     input: Any = None
     output: Any = None
     error: _Failure | None = None
+    until: int | None = None
 
 
 _decode_steps = msgspec.json.Decoder(tuple[_Step, ...]).decode
@@ -64,6 +74,7 @@ def entry_of(row: Any) -> JournalEntry:
             step.input,
             step.output,
             Failure(**msgspec.structs.asdict(step.error)) if step.error else None,
+            step.until,
         )
         for step in _decode_steps(row.steps)
     )

@@ -17,6 +17,7 @@ from crossdock.model.states import FINAL_RUN_STATES, RUN_MOVES, DeliveryState, R
 from crossdock.model.time import Instant
 from crossdock.model.value import value
 from crossdock.store import schema
+from crossdock.store.accept import Accept
 from crossdock.store.journal import entry_row, insert_entries
 from crossdock.store.statements import RowInsert, RowUpdate
 
@@ -57,7 +58,7 @@ class Settle:
             return [landed for change in changes for landed in cls.record(connection, [change])]
         landed = {row.event_id for row in _settle_runs.execute(connection, [_settle_row(c) for c in changes])}
         kept = [change for change in changes if change.event_id in landed]
-        insert_entries.execute(connection, [entry_row(c.event_id, c.entry) for c in kept if c.entry is not None])
+        _add_entries(connection, [(change.event_id, change.entry) for change in kept if change.entry is not None])
         insert_deliveries.execute(
             connection, [reply_row(c.event_id, c.integration_id, c.reply) for c in kept if c.reply is not None]
         )
@@ -79,8 +80,18 @@ class Checkpoint:
         held = {tuple(row) for row in _held_runs.execute(connection, [(c.event_id, c.lease_token) for c in changes])}
         landed = [(change.event_id, change.lease_token) in held for change in changes]
         kept = [change for change, has_landed in zip(changes, landed, strict=True) if has_landed]
-        insert_entries.execute(connection, [entry_row(change.event_id, change.entry) for change in kept])
+        _add_entries(connection, [(change.event_id, change.entry) for change in kept])
         return landed
+
+
+def _add_entries(connection: Connection, entries: Sequence[tuple[str, JournalEntry]]) -> None:
+    """Keep the entries, and record the events that their steps made."""
+    added = insert_entries.execute(connection, [entry_row(event_id, entry) for event_id, entry in entries])
+    if not any(entry.emissions for _, entry in entries):
+        return
+    new = {(row.event_id, row.position) for row in added}
+    made = [e for event_id, entry in entries if (event_id, entry.position) in new for e in entry.emissions]
+    Accept.record(connection, [Accept(one.event, one.workflow_number, lane_key=one.lane_key) for one in made])
 
 
 def _settle_row(change: Settle) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from crossdock.clock import Clock
 from crossdock.expressions import CompiledTree
 from crossdock.model.event import Event
-from crossdock.model.outcome import Json, StepOutcome, Stop, Wait
+from crossdock.model.outcome import Halted, Json, StepOutcome, Stop, Wait
 from crossdock.model.time import Instant
 from crossdock.model.value import value
 from crossdock.model.workflow import Step
@@ -25,21 +25,27 @@ class Finished:
     last: Json
 
 
-@value
-class Halted:
-    """A list of steps was asked to stop before its next step, because a neighbour failed."""
-
-
 StepsEnd: TypeAlias = Finished | Stop | Wait | Halted
 
 
 class Halt:
-    """Shared by lists of steps that run side by side: the first failure keeps the others from going on."""
+    """Shared by lists of steps that run side by side: the first failure keeps the others from going on.
 
-    __slots__ = ("is_set",)
+    What halts the lists around a block halts those inside it.
+    """
 
-    def __init__(self) -> None:
-        self.is_set = False
+    __slots__ = ("_is_set", "_outer")
+
+    def __init__(self, outer: Halt | None = None) -> None:
+        self._outer = outer
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+
+    @property
+    def is_set(self) -> bool:
+        return self._is_set or (self._outer is not None and self._outer.is_set)
 
 
 class Inner(Protocol):
@@ -50,6 +56,9 @@ class Inner(Protocol):
     ) -> StepsEnd:
         """Take the run through a block's steps. `part`, such as `[3]`, tells repetitions apart; `names` are laid over
         those that the block's own expressions see."""
+
+    def halt(self) -> Halt:
+        """A halt for lists of this block that run side by side."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,3 +82,20 @@ def status_of(value: Json) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
         return None
     return int(value) if 200 <= value <= 599 else None
+
+
+def kind_of(value: Json) -> str:
+    """What a value is, in words for messages that must not show it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list():
+            return f"a list of {len(value)}"
+        case _:
+            return "an object"
