@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,7 +72,7 @@ class Api:
         return made.json
 
 
-def compile_workflow(document: Json, number: int = 0) -> object:
+def compile_workflow(document: Json, number: int = 0, /, *, connections: Mapping[str, str]) -> object:
     """Stands for the compiler of the run stage: every step needs an id."""
     errors = [
         FieldError(f"workflow.steps[{position}].id", "is required")

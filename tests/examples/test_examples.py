@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,8 @@ def refusal(end: RunEnd) -> tuple[str, int | None]:
 
 @pytest.mark.parametrize("name", [path.name for path in FILES])
 def test_the_document_is_accepted(name: str, functions: Functions):
-    def compile_with_functions(document: Any, number: int) -> object:
-        return compile_workflow(document, number, functions)
+    def compile_with_functions(document: Any, number: int, /, *, connections: Mapping[str, str]) -> object:
+        return compile_workflow(document, number, functions, connections)
 
     draft = read_document(spec_of(name), Rules(compile_with_functions, lambda url: None))
 

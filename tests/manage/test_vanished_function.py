@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from crossdock.manage.documents import Rules
@@ -14,7 +16,7 @@ from tests.support.held import HeldClock
 WORKFLOW: Json = {"steps": [{"id": "call", "python": {"function": "work:do"}}]}
 
 
-def refuse(workflow: Json, number: int) -> object:
+def refuse(workflow: Json, number: int, /, *, connections: Mapping[str, str]) -> object:
     raise Invalid("gone", (FieldError("workflow.steps[0].python.function", "there is no module 'work'"),))
 
 

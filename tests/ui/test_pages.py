@@ -69,7 +69,7 @@ class Browser:
 @pytest.fixture
 async def browser(store: Store, clock: HeldClock) -> AsyncIterator[Browser]:
     workspace_id = await store.write(ensure_workspace, "wsp_home", "default", clock())
-    rules = Rules(lambda document, number: document, lambda url: None)
+    rules = Rules(lambda document, number, connections: document, lambda url: None)
     vault = Vault([bytes(32)])
     integrations = Integrations(
         IntegrationPorts(store, vault, Catalog(store, vault), rules, clock, "https://x.example")

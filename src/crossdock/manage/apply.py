@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from crossdock.manage.actor import Actor
-from crossdock.manage.documents import check_size, default_document
+from crossdock.manage.documents import Rules, check_size, default_document
 from crossdock.manage.fields import SET, is_secret_header
 from crossdock.manage.integrations import Integrations
 from crossdock.manage.refusals import field_path, invalid
@@ -88,10 +88,11 @@ class Apply:
         """
         actor.require("admin")
         specs = _specs(documents)
+        rules = await self._integrations.rules(actor)
         planned, errors = [], []
         for number, spec in enumerate(specs):
             try:
-                planned.append(await self._plan_one(actor, spec, values))
+                planned.append(await self._plan_one(actor, spec, values, rules))
             except Invalid as error:
                 found = error.errors or (FieldError("", str(error)),)
                 errors += [FieldError(f"[{number}].{one.field}".rstrip("."), one.message) for one in found]
@@ -123,11 +124,11 @@ class Apply:
             for stored in await self._integrations.all_stored(actor)
         ]
 
-    async def _plan_one(self, actor: Actor, spec: Json, values: Mapping[str, str]) -> PlanStep:
+    async def _plan_one(self, actor: Actor, spec: Json, values: Mapping[str, str], rules: Rules) -> PlanStep:
         check_size(spec)
         name = _fill_placeholders({"name": spec.get("name")}, values, None)["name"]
         stored = await self._integrations.stored_by_name(actor, name.strip()) if isinstance(name, str) else None
-        save = self._integrations.plan(actor, _fill_placeholders(spec, values, stored), stored)
+        save = self._integrations.plan(actor, _fill_placeholders(spec, values, stored), stored, rules)
         row = save.change.row
         if save.read_revision is None:
             return PlanStep(row.name, "create", row.path, save=save)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -156,12 +156,25 @@ class IntegrationPart(Part):
     workflow: dict[str, Any] | None = None
 
 
+class CompileWorkflow(Protocol):
+    """Compiles a workflow document. `connections` are the kinds of the workspace's connections by name: a step that
+    names another one is refused."""
+
+    def __call__(self, document: Json, number: int, /, *, connections: Mapping[str, str]) -> object: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Checks that are made elsewhere. Both raise Invalid."""
+    """Checks that are made elsewhere, for one workspace. They raise Invalid."""
 
-    compile_workflow: Callable[[Json, int], object]
+    compile_workflow: CompileWorkflow
     check_url: Callable[[str], None]
+    connections: Mapping[str, str] = field(default_factory=dict)
+    """The kinds of the workspace's connections by name."""
+
+    def check_workflow(self, document: Json, number: int = 0) -> None:
+        """Invalid when the workflow does not compile with what the workspace has."""
+        self.compile_workflow(document, number, connections=self.connections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +321,7 @@ def _expression_errors(name: str, text: str) -> list[FieldError]:
 
 def _workflow_errors(workflow: Json, rules: Rules) -> list[FieldError]:
     try:
-        rules.compile_workflow(workflow, 0)
+        rules.check_workflow(workflow)
     except Invalid as error:
         return list(error.errors) or [FieldError("workflow", str(error))]
     return []

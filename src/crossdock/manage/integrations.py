@@ -26,6 +26,7 @@ from crossdock.manage.written import READ_ONLY, editable_document, public_docume
 from crossdock.model.errors import Conflict, FieldError, Invalid, NotFound
 from crossdock.model.outcome import Json
 from crossdock.store import Store
+from crossdock.store.connections import connection_kinds
 from crossdock.store.integrations import (
     IntegrationChange,
     IntegrationFilter,
@@ -62,11 +63,11 @@ class Integrations:
 
     def __init__(self, ports: IntegrationPorts) -> None:
         self._ports = ports
-        self._drafting = Drafting(ports.rules, ports.vault)
 
     async def create(self, actor: Actor, document: Json) -> Json:
         """A new integration, with a signing secret of its own. Invalid when a field is wrong or a name is taken."""
-        return await self.carry_out(actor, self.plan(actor, document, None))
+        actor.require("admin")
+        return await self.carry_out(actor, self.plan(actor, document, None, await self.rules(actor)))
 
     async def page(
         self,
@@ -109,7 +110,8 @@ class Integrations:
         _check_revision(stored, _expected_revision(patch, revision))
         plain, dropped = _take_out(patch)
         document = merge_patch(editable_document(stored.row, stored.workflow), plain, OWN_TREES)
-        return await self.carry_out(actor, self._drafting.changed(actor, stored, document, self._ports.now(), dropped))
+        drafting = Drafting(await self.rules(actor), self._ports.vault)
+        return await self.carry_out(actor, drafting.changed(actor, stored, document, self._ports.now(), dropped))
 
     async def delete(self, actor: Actor, integration_id: str) -> None:
         """Delete at once, with keys, secrets and workflows. Its unfinished runs are canceled; its events stay until
@@ -156,14 +158,21 @@ class Integrations:
         """All integrations of the workspace by name, with their workflows."""
         return await self._ports.store.read(workspace_integrations, actor.workspace_id, self._ports.now())
 
-    def plan(self, actor: Actor, document: Json, stored: StoredIntegration | None) -> Save:
+    async def rules(self, actor: Actor) -> Rules:
+        """What documents of the actor's workspace have to keep to, by the connections that it has now."""
+        return replace(
+            self._ports.rules, connections=await self._ports.store.read(connection_kinds, actor.workspace_id)
+        )
+
+    def plan(self, actor: Actor, document: Json, stored: StoredIntegration | None, rules: Rules) -> Save:
         """The save that makes `stored`, or a new integration, be what a complete document says; nothing is written."""
         actor.require("admin")
         check_size(document)
         _refuse_read_only(document)
+        drafting = Drafting(rules, self._ports.vault)
         if stored is None:
-            return self._drafting.new(actor, document, self._ports.now())
-        return self._drafting.changed(actor, stored, document, self._ports.now())
+            return drafting.new(actor, document, self._ports.now())
+        return drafting.changed(actor, stored, document, self._ports.now())
 
     async def carry_out(self, actor: Actor, save: Save) -> Json:
         """Write a save; one that changes nothing is not written. The document as it is now."""
@@ -172,12 +181,12 @@ class Integrations:
             await self._write(save.change, save.read_revision)
         return self._document(await self.stored(actor, save.change.row.id))
 
-    async def publish(self, stored: StoredIntegration, number: int) -> None:
-        """Let new events run through the workflow version `number`, which exists."""
+    async def publish(self, stored: StoredIntegration, number: int, connections: frozenset[str]) -> None:
+        """Let new events run through the workflow version `number`, which exists and uses these connections."""
         row = replace(
             stored.row, workflow_number=number, revision=stored.row.revision + 1, updated_at=self._ports.now()
         )
-        await self._write(IntegrationChange(row), stored.row.revision)
+        await self._write(IntegrationChange(row, connections=connections), stored.row.revision)
 
     async def _write(self, change: IntegrationChange, read_revision: int | None) -> None:
         if read_revision is None:

@@ -18,6 +18,7 @@ from crossdock.manage.written import editable_document, redact_headers
 from crossdock.model.errors import FieldError
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant
+from crossdock.model.workflow import connections_named
 from crossdock.store.integrations import IntegrationChange, IntegrationRow, StoredIntegration
 from crossdock.store.secrets import SecretRow
 from crossdock.vault import Vault, VaultError, new_signing_secret
@@ -71,7 +72,8 @@ class Drafting:
             created_at=now,
             updated_at=now,
         )
-        change = IntegrationChange(row, (*sealed, signing), (), draft.workflow, actor.name)
+        named = connections_named(draft.workflow)
+        change = IntegrationChange(row, (*sealed, signing), (), draft.workflow, actor.name, named)
         return Save(change, None, ())
 
     def changed(
@@ -94,7 +96,8 @@ class Drafting:
             revision=stored.row.revision + 1,
             updated_at=now,
         )
-        change = IntegrationChange(row, secrets, gone, draft.workflow if changes_workflow else None, actor.name)
+        workflow = draft.workflow if changes_workflow else None
+        change = IntegrationChange(row, secrets, gone, workflow, actor.name, connections_named(workflow))
         found = differences(editable_document(stored.row, stored.workflow), editable_document(row, draft.workflow))
         told = [Difference(*one) for one in found]
         told += [Difference(secret.name, SET if secret.name in stored.secrets else None, SET) for secret in secrets]
@@ -106,14 +109,15 @@ class Drafting:
         then of functions and allowed targets must not keep anybody from switching the integration off."""
         reply_url = (stored.row.document.get("reply") or {}).get("url")
 
-        def compile_changed(workflow: Json, number: int) -> object:
-            return None if workflow == stored.workflow else self.rules.compile_workflow(workflow, number)
+        def compile_changed(workflow: Json, number: int, /, *, connections: Mapping[str, str]) -> object:
+            same = workflow == stored.workflow
+            return None if same else self.rules.compile_workflow(workflow, number, connections=connections)
 
         def check_changed(url: str) -> None:
             if url != reply_url:
                 self.rules.check_url(url)
 
-        return Rules(compile_changed, check_changed)
+        return Rules(compile_changed, check_changed, self.rules.connections)
 
     def _sealed(
         self, draft: Draft, owner_id: str, kept: Mapping[str, SecretRow], dropped: Collection[str]

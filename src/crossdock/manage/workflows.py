@@ -12,6 +12,7 @@ from crossdock.manage.paging import Page, check_limit, cut_page, read_number_cur
 from crossdock.model.errors import NotFound
 from crossdock.model.outcome import Json
 from crossdock.model.time import format_instant
+from crossdock.model.workflow import connections_named
 from crossdock.store.integrations import StoredIntegration
 from crossdock.store.versions import VersionRow, version, versions_page
 
@@ -63,9 +64,9 @@ class Workflows:
         actor.require("admin")
         stored = await self._integrations.stored(actor, integration_id)
         row = await self._row(integration_id, number)
-        self._ports.rules.compile_workflow(row.document, number)
+        (await self._integrations.rules(actor)).check_workflow(row.document, number)
         if stored.row.workflow_number != number:
-            await self._integrations.publish(stored, number)
+            await self._integrations.publish(stored, number, connections_named(row.document))
         return _document(row, replace(stored, row=replace(stored.row, workflow_number=number)))
 
     async def _row(self, integration_id: str, number: int) -> VersionRow:

@@ -13,6 +13,7 @@ from crossdock.model.errors import Conflict
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant
 from crossdock.store.configuration import touch
+from crossdock.store.connections import hold_connections
 from crossdock.store.keys import usable_key_counts
 from crossdock.store.schema import api_key, integration, workflow_version, workspace
 from crossdock.store.secrets import SecretRow, drop_secrets, drop_secrets_of, put_secrets, secrets_by_owner
@@ -47,6 +48,8 @@ class IntegrationChange:
     workflow: Json = None
     """Becomes the next version and is published; None leaves the row's `workflow_number` as it is."""
     author: str = ""
+    connections: frozenset[str] = frozenset()
+    """The names of those that the workflow uses which is published by this: they have to be there still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,10 @@ class Stale:
 
 
 def add_integration(connection: Connection, change: IntegrationChange) -> IntegrationRow | Taken:
-    """Keep a new integration with its workflow and secrets; Taken when its name or path is in use."""
+    """Keep a new integration with its workflow and secrets; Taken when its name or path is in use.
+
+    Conflict when a connection that the workflow uses is gone.
+    """
     taken = _find_taken(connection, change.row)
     if taken is not None:
         return taken
@@ -76,7 +82,7 @@ def add_integration(connection: Connection, change: IntegrationChange) -> Integr
 def save_integration(
     connection: Connection, change: IntegrationChange, read_revision: int
 ) -> IntegrationRow | Taken | Stale:
-    """Write the row if it is still at `read_revision`."""
+    """Write the row if it is still at `read_revision`; Conflict when a connection that the workflow uses is gone."""
     taken = _find_taken(connection, change.row)
     if taken is not None:
         return taken
@@ -226,6 +232,7 @@ def _find_taken(connection: Connection, row: IntegrationRow) -> Taken | None:
 def _finish(connection: Connection, change: IntegrationChange) -> IntegrationRow:
     """The rest of a save whose row landed: secrets, the new workflow version, the count of changes."""
     row = change.row
+    hold_connections(connection, row.workspace_id, change.connections)
     if change.dropped_secrets:
         drop_secrets(connection, row.id, change.dropped_secrets)
     put_secrets(connection, change.secrets, row.updated_at)
