@@ -62,6 +62,8 @@ class StepRecord:
     error: Failure | None = None
     until: Instant | None = None
     """It is not performed again before this moment."""
+    start: int = 1
+    """The start of the run that recorded it: what its expressions saw as `event.attempt`."""
 
 
 @value

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import msgspec
 
@@ -19,6 +20,7 @@ from crossdock.expressions.scope import Scope
 from crossdock.model.advance import (
     Broken,
     Ended,
+    GiveUp,
     Paused,
     RunEnd,
     TryAgain,
@@ -57,6 +59,22 @@ async def perform(step: WorkflowStep, given: Json, context: StepContext) -> Step
     return await step.action.perform(given, context)
 
 
+class Guide(Protocol):
+    """Leads the walk of a trial: in the order, and with the tries, of a run that is over."""
+
+    async def may_begin(self, path: str, halt: Halt | None) -> bool:
+        """Wait until it is the step's turn; whether it begins, or stops because a neighbour failed."""
+
+    def names_at(self, path: str, names: Mapping[str, Json]) -> Mapping[str, Json]:
+        """What the step's expressions see."""
+
+    def after_failed_try(self, path: str, failure: Failure) -> TryAgain | GiveUp:
+        """What follows from a try that failed in passing."""
+
+    def recorded(self, record: StepRecord) -> None:
+        """What came of a step, as soon as it is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class WalkPorts:
     """What a walk needs of the world."""
@@ -72,6 +90,8 @@ class WalkPorts:
     """The name of an integration, by its id."""
     perform: Callable[[WorkflowStep, Json, StepContext], Awaitable[StepOutcome]] = perform
     """Performs a step that is no block; a trial answers from what was recorded instead."""
+    guide: Guide | None = None
+    """None for real runs."""
 
 
 async def walk(run: LeasedRun, workflow: CompiledWorkflow, ports: WalkPorts) -> RunEnd:
@@ -122,10 +142,14 @@ class _Walk:
 
     async def _through(self, steps: Steps, place: _Place) -> Stop | Wait | Halted | None:
         """Take the run through a list of steps; None when it came to its end."""
+        guide = self._ports.guide
         for step in steps:
-            if place.halt is not None and place.halt.is_set:
-                return Halted()
             path = place.prefix + step.step.id
+            if guide is not None:
+                if not await guide.may_begin(path, place.halt):
+                    return Halted()
+            elif place.halt is not None and place.halt.is_set:
+                return Halted()
             known = self._known.get(path)
             if known is not None and is_finished(step.step, known):
                 _keep(known, step, place)
@@ -142,11 +166,14 @@ class _Walk:
     ) -> Stop | Wait | Halted | None:
         """Do one step; what keeps the list from going on, if something does."""
         turn = _Turn(self, step, path, known, place)
+        names = place.names
+        if self._ports.guide is not None:
+            names = self._ports.guide.names_at(path, names)
         try:
-            if step.when is not None and not step.when.evaluate(place.names):
+            if step.when is not None and not step.when.evaluate(names):
                 turn.record(StepStatus.SKIPPED, attempts=0)
                 return None
-            turn.given = step.action.prepare(place.names)
+            turn.given = step.action.prepare(names)
         except ExpressionError as error:
             return await turn.failed(Failure("expression", str(error), permanent=True), None, tries=1)
         return await turn.go()
@@ -213,7 +240,7 @@ class _Turn:
                 case Halted() as halted:
                     return halted
                 case Retry(failure):
-                    following = after_failed_try(step, failure, tries, self._walk._ports.fraction())
+                    following = self._after_failed_try(failure, tries)
                     if not isinstance(following, TryAgain):
                         return await self.failed(failure, None, tries)
                     if following.pauses:
@@ -221,6 +248,12 @@ class _Turn:
                         self.record(StepStatus.FAILED, attempts=tries, error=failure, until=until)
                         return Wait(until)
                     await asyncio.sleep(following.wait)
+
+    def _after_failed_try(self, failure: Failure, tries: int) -> TryAgain | GiveUp:
+        ports = self._walk._ports
+        if ports.guide is not None:
+            return ports.guide.after_failed_try(self._path, failure)
+        return after_failed_try(self._step.step, failure, tries, ports.fraction())
 
     async def _perform(self) -> StepOutcome:
         walk, action = self._walk, self._step.action
@@ -312,8 +345,11 @@ class _Turn:
             output=output,
             error=error,
             until=until,
+            start=self._walk._run.attempts,
         )
         self._walk._records.append(record)
+        if self._walk._ports.guide is not None:
+            self._walk._ports.guide.recorded(record)
         if self._place.prefix or until is not None:
             self._walk._known[self._path] = record
         _keep(record, self._step, self._place)

@@ -55,6 +55,7 @@ class _Step(msgspec.Struct):
     output: Any = None
     error: _Failure | None = None
     until: int | None = None
+    start: int = 1
 
 
 _decode_steps = msgspec.json.Decoder(tuple[_Step, ...]).decode
@@ -75,6 +76,7 @@ def entry_of(row: Any) -> JournalEntry:
             step.output,
             Failure(**msgspec.structs.asdict(step.error)) if step.error else None,
             step.until,
+            step.start,
         )
         for step in _decode_steps(row.steps)
     )
