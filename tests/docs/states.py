@@ -1,4 +1,4 @@
-"""`docs/states.md`, made from `model/states.py`: `python -m tests.docs.states` writes it, a test compares.
+"""`docs/states.md`, made from `model/states.py` and `model/bulk.py`: `python -m tests.docs.states` writes it, a test compares.
 
 The page has words of its own above the line that says that the rest is generated; those are kept.
 """
@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from crossdock.model import states
+from crossdock.model import bulk, states
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "states.md"
 MARK = "<!-- generated: python -m tests.docs.states -->"
@@ -36,6 +36,7 @@ MACHINES = (
     Machine(
         "A delivery", states.DeliveryState, states.DeliveryMove, states.DELIVERY_MOVES, states.FINAL_DELIVERY_STATES
     ),
+    Machine("A bulk job", bulk.BulkState, bulk.BulkMove, bulk.BULK_MOVES, bulk.FINAL_BULK_STATES),
 )
 
 

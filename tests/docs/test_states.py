@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import pytest
 
+from crossdock.model.bulk import BulkKind, BulkMove, BulkOutcome, BulkState
 from crossdock.model.states import DeliveryMove, DeliveryState, RunMove, RunState, WaitingFor
 from tests.docs.states import MACHINES, Machine, page, written, written_meanings
 
@@ -17,7 +18,9 @@ def test_the_page_is_up_to_date():
 
 
 @pytest.mark.parametrize(
-    "words", [RunState, RunMove, WaitingFor, DeliveryState, DeliveryMove], ids=lambda w: w.__name__
+    "words",
+    [RunState, RunMove, WaitingFor, DeliveryState, DeliveryMove, BulkState, BulkMove, BulkKind, BulkOutcome],
+    ids=lambda w: w.__name__,
 )
 def test_every_word_says_what_it_means(words: type[StrEnum]):
     assert written_meanings(words).keys() == {word.value for word in words}

@@ -27,6 +27,7 @@ from sqlalchemy import (
     text,
 )
 
+from crossdock.model.bulk import BulkKind, BulkState
 from crossdock.model.delivery import DeliveryKind
 from crossdock.model.states import DeliveryState, RunState, WaitingFor
 
@@ -81,13 +82,24 @@ workflow_version = Table(
     Column("created_by", String, nullable=False),
 )
 
+workflow_publication = Table(  # which version became the one for new events, one after the other
+    "workflow_publication",
+    metadata,
+    Column("integration_id", ForeignKey("integration.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("number", Integer, nullable=False),  # 0: the integration has no workflow from here on
+    Column("returns_to", Integer),  # the position whose version a rollback brought back
+    Column("published_at", BigInteger, nullable=False),
+    Column("published_by", String, nullable=False),
+)
+
 workflow_draft = Table(  # what somebody is working on: at most one for each integration
     "workflow_draft",
     metadata,
     Column("integration_id", ForeignKey("integration.id", ondelete="CASCADE"), primary_key=True),
     Column("document", Text, nullable=False),
     Column("based_on", Integer, nullable=False),  # the version that was published when it was begun
-    Column("revision", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),  # of no draft before: it begins with the time
     Column("updated_at", BigInteger, nullable=False),
     Column("updated_by", String, nullable=False),
 )
@@ -184,6 +196,20 @@ event = Table(
     Column("size", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("event_by_integration", "integration_id", "id"),
+    Index(
+        "event_by_emitter",
+        "emitted_by",
+        "id",
+        sqlite_where=text("emitted_by IS NOT NULL"),
+        postgresql_where=text("emitted_by IS NOT NULL"),
+    ),
+    Index(
+        "event_by_original",
+        "replay_of",
+        "id",
+        sqlite_where=text("replay_of IS NOT NULL"),
+        postgresql_where=text("replay_of IS NOT NULL"),
+    ),
 )
 
 _unfinished = "state NOT IN ('succeeded', 'failed', 'canceled')"
@@ -383,6 +409,7 @@ bulk_job = Table(  # something to be done to many events, bit by bit
     Column("skipped", BigInteger, nullable=False),
     Column("failed", BigInteger, nullable=False),
     Column("summary", Text),
+    Column("waiting_because", Text),  # why it stands still although it is running
     Column("error", Text),
     Column("created_at", BigInteger, nullable=False),
     Column("created_by", String, nullable=False),
@@ -390,6 +417,12 @@ bulk_job = Table(  # something to be done to many events, bit by bit
     Column("finished_at", BigInteger),
     Column("lease_node", String),
     Column("lease_token", String),
+    _words("kind", BulkKind, "bulk_job_kind"),
+    _words("state", BulkState, "bulk_job_state"),
+    CheckConstraint(
+        "(state IN ('finished', 'canceled', 'failed')) = (finished_at IS NOT NULL)", name="bulk_job_finished"
+    ),
+    CheckConstraint("state = 'running' OR lease_token IS NULL", name="bulk_job_lease"),
     Index("bulk_job_by_workspace", "workspace_id", "id"),
     Index(
         "bulk_job_unfinished",
@@ -406,6 +439,7 @@ bulk_item = Table(  # what a job has to tell of one event
     Column("event_id", String, primary_key=True),
     Column("outcome", String, nullable=False),
     Column("document", Text, nullable=False),
+    Index("bulk_item_by_outcome", "job_id", "outcome", "event_id"),
 )
 
 node = Table(

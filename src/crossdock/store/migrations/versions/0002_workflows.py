@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("skipped", sa.BigInteger(), nullable=False),
         sa.Column("failed", sa.BigInteger(), nullable=False),
         sa.Column("summary", sa.Text(), nullable=True),
+        sa.Column("waiting_because", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("created_by", sa.String(), nullable=False),
@@ -33,6 +34,12 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
         sa.Column("lease_node", sa.String(), nullable=True),
         sa.Column("lease_token", sa.String(), nullable=True),
+        sa.CheckConstraint(
+            "(state IN ('finished', 'canceled', 'failed')) = (finished_at IS NOT NULL)", name="bulk_job_finished"
+        ),
+        sa.CheckConstraint("kind IN ('replay', 'cancel', 'what_if')", name="bulk_job_kind"),
+        sa.CheckConstraint("state = 'running' OR lease_token IS NULL", name="bulk_job_lease"),
+        sa.CheckConstraint("state IN ('running', 'paused', 'finished', 'canceled', 'failed')", name="bulk_job_state"),
         sa.ForeignKeyConstraint(
             ["workspace_id"],
             ["workspace.id"],
@@ -74,17 +81,45 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["bulk_job.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "event_id"),
     )
+    op.create_index("bulk_item_by_outcome", "bulk_item", ["job_id", "outcome", "event_id"], unique=False)
     op.create_table(
         "workflow_draft",
         sa.Column("integration_id", sa.String(), nullable=False),
         sa.Column("document", sa.Text(), nullable=False),
         sa.Column("based_on", sa.Integer(), nullable=False),
-        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_by", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(["integration_id"], ["integration.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("integration_id"),
     )
+    op.create_table(
+        "workflow_publication",
+        sa.Column("integration_id", sa.String(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("returns_to", sa.Integer(), nullable=True),
+        sa.Column("published_at", sa.BigInteger(), nullable=False),
+        sa.Column("published_by", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["integration_id"], ["integration.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("integration_id", "position"),
+    )
     op.add_column("event", sa.Column("emitted_by", sa.String(), nullable=True))
     op.add_column("event", sa.Column("depth", sa.Integer(), server_default="0", nullable=False))
+    op.create_index(
+        "event_by_emitter",
+        "event",
+        ["emitted_by", "id"],
+        unique=False,
+        sqlite_where=sa.text("emitted_by IS NOT NULL"),
+        postgresql_where=sa.text("emitted_by IS NOT NULL"),
+    )
+    op.create_index(
+        "event_by_original",
+        "event",
+        ["replay_of", "id"],
+        unique=False,
+        sqlite_where=sa.text("replay_of IS NOT NULL"),
+        postgresql_where=sa.text("replay_of IS NOT NULL"),
+    )
     # ### end Alembic commands ###
