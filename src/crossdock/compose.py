@@ -278,7 +278,8 @@ class Node:
         turns = [
             Turn("heartbeat", self.settings.heartbeat, self.liveness.beat),
             Turn("rescue", self.settings.lease_ttl / 2, self.liveness.rescue),
-            Turn("strays", 10.0, self.run.return_strays),
+            Turn("stray runs", 10.0, self.run.return_strays),
+            Turn("stray deliveries", 10.0, self.deliver.return_strays),
             Turn("counts", 2.0, self.upkeep.write_counts),
             Turn("token use", 10.0, self.tokens.record_uses),
             Turn("measure", 2.0, self.upkeep.measure),

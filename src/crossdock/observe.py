@@ -260,6 +260,9 @@ RUN_RETRYING = LogEvent("run.retrying", logging.DEBUG, "An attempt failed and is
 RUN_CRASHED = LogEvent("run.crashed", logging.ERROR, "A run met a fault of the program; settled as failed.")
 RUNS_TAKEN_OVER = LogEvent("runs.taken_over", logging.WARNING, "Runs of a process that died were taken over.")
 LEASE_LOST = LogEvent("lease.lost", logging.WARNING, "A late write was refused: others took the work over.")
+STRAYS_RETURNED = LogEvent(
+    "strays.returned", logging.WARNING, "Work was this process's without its knowledge (a lost answer); it is taken anew."
+)
 WORKFLOW_UNUSABLE = LogEvent("workflow.unusable", logging.DEBUG, "A workflow version can't be compiled; its runs fail.")
 LOOK_FAILED = LogEvent("run.look_failed", logging.DEBUG, "The database could not be asked for work; asked again soon.")
 LANE_STUMBLED = LogEvent("lane.stumbled", logging.ERROR, "A lane met a fault of the program; it starts again.")

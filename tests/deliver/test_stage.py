@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from crossdock.deliver.queue import DEFAULT_QUEUE_LIMITS
+from crossdock.model.errors import StoreUnavailable
 from crossdock.model.states import DeliveryState
 from crossdock.model.time import later
 from crossdock.outbound.signatures import sign
@@ -18,7 +19,9 @@ from tests.deliver.conftest import SECRET, Yard, open_yard
 from tests.support.held import HeldClock
 from tests.support.postgres import OwnServer, free_port
 from tests.support.replies import NODE
+from tests.support.runs import Batch, LostAnswers
 from tests.support.sink import Sink
+from tests.support.yard import until
 
 MOST = DEFAULT_QUEUE_LIMITS.most_senders
 ROOM = DEFAULT_QUEUE_LIMITS.room
@@ -275,6 +278,65 @@ async def test_room_that_was_not_needed_is_free_again(yard: Yard, sink: Sink) ->
         yard.stage.unreserve("int_a")
 
     assert (await yard.ledger.until(owed.id, SENT)).state is DeliveryState.DELIVERED
+
+
+# --- leased here without this stage's knowledge ----------------------------------------------------------------------
+
+
+async def test_a_claim_whose_answer_was_lost_is_noticed_and_sent(yard: Yard, sink: Sink) -> None:
+    await yard.add("int_a", sink.url)
+    owed = await yard.owe()
+    async with Batch(yard.store):
+        yard.stage.wake()
+        await until(lambda: yard.store.waiting == 1)
+        lost = yard.store.submit(LostAnswers())
+    with pytest.raises(StoreUnavailable):
+        await lost
+    assert (await yard.ledger.shown(owed.id)).state is DeliveryState.SENDING
+
+    await yard.stage.return_strays()
+    assert (await yard.ledger.shown(owed.id)).state is DeliveryState.SENDING
+    await yard.stage.return_strays()
+
+    shown = await yard.ledger.until(owed.id, SENT)
+    assert (shown.state, shown.attempts, len(sink.requests)) == (DeliveryState.DELIVERED, 1, 1)
+
+
+async def test_a_reply_that_was_never_handed_over_is_noticed_and_sent(yard: Yard, sink: Sink) -> None:
+    await yard.add("int_a", sink.url)
+    owed = await yard.owe(leased=True)
+
+    await yard.stage.return_strays()
+    await yard.stage.return_strays()
+
+    assert (await yard.ledger.until(owed.id, SENT)).state is DeliveryState.DELIVERED
+
+
+async def test_what_is_being_sent_or_waits_for_a_sender_is_no_stray(yard: Yard, sink: Sink) -> None:
+    await yard.add("int_a", sink.url)
+    gate = asyncio.Event()
+    sink.otherwise = replace(sink.otherwise, gate=gate)
+    owed = [await yard.hand_over() for _ in range(MOST + 5)]
+    await sink.wait_for(MOST)
+
+    for _ in range(3):
+        await yard.stage.return_strays()
+    gate.set()
+
+    for one in owed:
+        assert (await yard.ledger.until(one.id, SENT)).state is DeliveryState.DELIVERED
+    assert len(sink.requests) == len(owed)
+
+
+async def test_what_another_node_sends_is_no_stray(yard: Yard, sink: Sink) -> None:
+    await yard.add("int_a", sink.url)
+    owed = await yard.owe(leased=True)
+    other = yard.another_stage("node_other")
+
+    for _ in range(3):
+        await other.return_strays()
+
+    assert (await yard.ledger.shown(owed.id)).state is DeliveryState.SENDING
 
 
 # --- when things are not as they were --------------------------------------------------------------------------------

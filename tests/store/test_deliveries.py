@@ -18,8 +18,10 @@ from crossdock.store.deliveries import (
     cancel_deliveries_of,
     expire_due,
     look_for_deliveries,
+    read_sending,
     rescue_deliveries,
     resend,
+    return_deliveries,
 )
 from tests.support.held import HeldClock
 from tests.support.replies import NODE, REFUSED, Ledger, a_report
@@ -214,6 +216,30 @@ async def test_only_dead_nodes_lose_what_they_send(store: Store, ledger: Ledger,
     assert await store.write(rescue_deliveries, [], clock.now) == 0
 
     assert (await ledger.shown(owed.id)).state is DeliveryState.SENDING
+
+
+async def test_a_delivery_that_nobody_sends_is_returned_untried(store: Store, ledger: Ledger, clock: HeldClock) -> None:
+    owed = await ledger.owe_reply(clock.now, leased=True)
+    assert await store.read(read_sending, NODE) == [owed.lease_token]
+
+    clock.advance(20)
+    returned = await store.write(return_deliveries, NODE, [owed.lease_token], clock.now)
+
+    shown = await ledger.shown(owed.id)
+    assert (returned, shown.state, shown.attempts, shown.due_at) == (1, DeliveryState.QUEUED, 0, clock.now)
+    assert await store.read(read_sending, NODE) == []
+
+
+async def test_only_what_this_node_still_holds_is_returned(store: Store, ledger: Ledger, clock: HeldClock) -> None:
+    owed = await ledger.owe_reply(clock.now, leased=True)
+    ended = await ledger.owe_reply(clock.now, leased=True)
+    await store.submit(settle(ended, DeliveryMove.DELIVER, clock, report=a_report(clock.now)))
+
+    assert await store.write(return_deliveries, "node_other", [owed.lease_token], clock.now) == 0
+    assert await store.write(return_deliveries, NODE, [ended.lease_token, "unknown"], clock.now) == 0
+
+    states = [(await ledger.shown(one.id)).state for one in (owed, ended)]
+    assert states == [DeliveryState.SENDING, DeliveryState.DELIVERED]
 
 
 async def test_an_ended_delivery_can_be_resent_as_a_new_one(store: Store, ledger: Ledger, clock: HeldClock) -> None:

@@ -28,7 +28,7 @@ from crossdock.store.claims import (
     request_cancel,
     rescue_runs,
 )
-from crossdock.store.deliveries import DeliveryClaim, look_for_deliveries
+from crossdock.store.deliveries import DeliveryClaim, look_for_deliveries, read_sending
 from crossdock.store.events import EventFilter, list_events, show_event
 from crossdock.store.lanes import (
     LaneClaim,
@@ -193,6 +193,7 @@ async def test_looking_for_work_reads_no_whole_table(store: Store, full: Runs) -
         lambda c: next_due_at(c, now),
         lambda c: read_cancel_requests(c, NODE),
         lambda c: read_leases(c, NODE),
+        lambda c: read_sending(c, NODE),
         lambda c: rescue_runs(c, [OTHER_NODE], NODE, now, "r"),
         lambda c: unregistered_holders(c),
         lambda c: has_orphan_lanes(c),

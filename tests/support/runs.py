@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from sqlalchemy import Connection, insert, select, text
 
 from crossdock.clock import new_token
+from crossdock.model.errors import StoreUnavailable
 from crossdock.model.event import Event, Request
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.run import JournalEntry, LeasedRun, StepRecord, StepStatus
@@ -135,6 +137,20 @@ class Batch:
         await asyncio.sleep(0)
         self._gate.set()
         await self._held
+
+
+@dataclass(frozen=True, slots=True)
+class LostAnswers:
+    """A change whose commit lands and whose answer does not arrive: nobody of its batch hears of it."""
+
+    rank: ClassVar[int] = 90
+
+    @classmethod
+    def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[None]:
+        connection.exec_driver_sql("COMMIT")
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+        raise StoreUnavailable("the answer was lost")  # Differs: a file can't hang up
 
 
 def settle_of(run: LeasedRun, move: RunMove, now: Instant, **more: Any) -> Settle:

@@ -20,6 +20,7 @@ from crossdock.deliver.queue import SendQueue
 from crossdock.model.delivery import LeasedDelivery, SendReport, judge_attempt
 from crossdock.model.errors import StoreUnavailable
 from crossdock.model.integration import ReplySettings
+from crossdock.model.leases import HeldLeases
 from crossdock.model.retry import REPLY_RETRY, RetryPolicy
 from crossdock.model.states import DELIVERY_MOVES, FINAL_DELIVERY_STATES, DeliveryMove, DeliveryState
 from crossdock.model.time import Instant, later, seconds_between
@@ -28,6 +29,7 @@ from crossdock.observe import (
     DELIVERY_ENDED,
     LEASE_LOST,
     LOOK_FAILED,
+    STRAYS_RETURNED,
     WATCH_FAILED,
     Observe,
     emit,
@@ -42,6 +44,8 @@ from crossdock.store.deliveries import (
     expire_due,
     has_integration,
     look_for_deliveries,
+    read_sending,
+    return_deliveries,
 )
 from crossdock.store.patience import until_recorded
 
@@ -79,6 +83,7 @@ class DeliverStage:
         self._retry = retry
         self._limits = limits
         self._queue = SendQueue()
+        self._held = HeldLeases()
         self._backlog: OrderedDict[str, None] = OrderedDict()
         self._claiming: set[str] = set()
         self._sending: set[asyncio.Task[object]] = set()
@@ -110,6 +115,7 @@ class DeliverStage:
     def hand_over(self, deliveries: Sequence[LeasedDelivery]) -> None:
         """Send freshly recorded deliveries for which `try_reserve` made room."""
         for delivery in deliveries:
+            self._held.add(delivery.lease_token)
             self._queue.put(delivery)
         self._start_senders()
 
@@ -139,6 +145,12 @@ class DeliverStage:
         self._landed(delivery, settle, has_landed=await self._record(delivery, settle))
 
     async def _record(self, delivery: LeasedDelivery, settle: AttemptSettle) -> bool:
+        try:
+            return await self._record_all_of(delivery, settle)
+        finally:
+            self._held.discard(delivery.lease_token)
+
+    async def _record_all_of(self, delivery: LeasedDelivery, settle: AttemptSettle) -> bool:
         try:
             return await until_recorded(lambda: self._store.submit(settle), self._fraction)
         except Exception as error:  # what the target said can't be kept; that it was sent must be
@@ -311,6 +323,14 @@ class DeliverStage:
             for delivery in ended:
                 waited = seconds_between(delivery.created_at, now)
                 self._observe.delivery_finished(delivery.kind, DeliveryState.EXPIRED, waited)
+
+    async def return_strays(self) -> None:
+        """Hand back deliveries that are leased to this node without its knowledge; called seconds apart."""
+        strays = self._held.strays(await self._store.read(read_sending, self._node_id))
+        if strays:
+            returned = await self._store.write(return_deliveries, self._node_id, strays, self._clock())
+            emit(STRAYS_RETURNED, kind="delivery", count=returned)
+            self.wake()
 
     # --- stopping --------------------------------------------------------------------------------------------------
 

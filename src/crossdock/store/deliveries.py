@@ -322,6 +322,27 @@ def rescue_deliveries(connection: Connection, dead: Sequence[str], now: Instant)
     return connection.execute(statement).rowcount
 
 
+def read_sending(connection: Connection, node_id: str) -> list[str]:
+    """The lease tokens of the deliveries that a node holds."""
+    return list(connection.execute(select(delivery.c.lease_token).where(delivery.c.lease_node == node_id)).scalars())
+
+
+def return_deliveries(connection: Connection, node_id: str, tokens: Sequence[str], now: Instant) -> int:
+    """Queue deliveries again that a node holds and does not send, as if it had not begun; how many there were."""
+    statement = (
+        update(delivery)
+        .where(delivery.c.lease_node == node_id, delivery.c.lease_token.in_(tokens), IS_SENDING)
+        .values(
+            state=DELIVERY_MOVES[DeliveryMove.HAND_BACK][1].value,
+            due_at=now,
+            attempts=delivery.c.attempts - 1,
+            lease_node=null(),
+            lease_token=null(),
+        )
+    )
+    return connection.execute(statement).rowcount
+
+
 def cancel_deliveries_of(connection: Connection, integration_id: str, now: Instant, limit: int) -> int:
     """End up to `limit` waiting deliveries of an integration that was removed; how many."""
     waiting = select(delivery.c.id).where(IS_WAITING, delivery.c.integration_id == integration_id).limit(limit)
