@@ -69,9 +69,10 @@ def step_of(index: int, kind: str) -> dict[str, Any]:
         case "for_each":
             return step | {"for_each": {"over": [1, 2, 3], "steps": [note(f"s{index}a", "{{ item }}")]}}
         case "nested":
-            inner = {"id": f"s{index}a", "for_each": {"over": [1, 2], "as": "n", "concurrency": 2,
-                     "steps": [note(f"s{index}b", "{{ item * 10 + n }}")]}}  # fmt: skip
-            return step | {"for_each": {"over": [1, 2], "concurrency": 2, "steps": [inner]}}
+            steps = [note(f"s{index}b", "{{ item * 10 + n }}")]
+            cells = {"over": [1, 2], "as": "n", "concurrency": 2, "steps": steps}
+            rows = {"over": [1, 2], "concurrency": 2, "steps": [{"id": f"s{index}a", "for_each": cells}]}
+            return step | {"for_each": rows}
         case "skipped":
             return step | {"transform": 1, "when": "body > 1"}
         case _:

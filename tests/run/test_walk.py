@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from crossdock.model.advance import Broken, Ended, Paused
+from crossdock.model.errors import Invalid
 from crossdock.model.run import StepStatus
 from crossdock.model.time import later
-from crossdock.run.walk import LeaseLost
-from tests.run.walking import World
+from crossdock.run.compile import compile_workflow
+from crossdock.run.walk import LeaseLost, walk
+from tests.run.walking import World, leased
 
 JSON = ("content-type", "application/json")
 COUNT = """
@@ -291,3 +293,28 @@ async def test_what_goes_in_is_recorded_and_cut_when_it_is_large(world_of, size,
     await world.run([{"id": "a", "python": {"function": "work:size", "arguments": {"text": "{{ body }}"}}}], "x" * size)
 
     assert world.record("a").input == recorded
+
+
+async def test_vars_are_worked_out_before_the_steps(world: World):
+    document = {"vars": {"twice": "{{ body * 2 }}"}, "steps": [{"id": "a", "transform": "{{ vars.twice + 1 }}"}]}
+
+    end = await walk(leased(20), compile_workflow(document), world.ports())
+
+    assert isinstance(end, Ended)
+    assert end.result.body == b"41"
+
+
+async def test_vars_that_can_not_be_worked_out_fail_the_run(world: World):
+    document = {"vars": {"name": "{{ body.name }}"}, "steps": []}
+
+    end = await walk(leased({}), compile_workflow(document), world.ports())
+
+    assert isinstance(end, Broken)
+    assert end.failure.message.startswith("vars: body.name is not there")
+
+
+def test_vars_see_no_steps():
+    with pytest.raises(Invalid) as caught:
+        compile_workflow({"vars": {"a": "{{ steps.x }}"}, "steps": []})
+
+    assert caught.value.errors[0].field == "workflow.vars.a"

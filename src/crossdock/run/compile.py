@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from crossdock.expressions import CompiledTree
 from crossdock.model.errors import FieldError, Invalid
 from crossdock.model.outcome import Json
 from crossdock.model.retry import RetryPolicy
@@ -14,7 +15,7 @@ from crossdock.model.time import parse_duration
 from crossdock.model.workflow import MAX_STEPS, Step
 from crossdock.run.functions import Functions
 from crossdock.run.steps import KINDS, CompiledStep, Compiling, Steps, WorkflowStep
-from crossdock.run.steps.fields import STEP_NAMES, condition_at, refuse, require_object
+from crossdock.run.steps.fields import STEP_NAMES, condition_at, refuse, require_object, value_at
 
 _Part = TypeVar("_Part")
 
@@ -33,6 +34,8 @@ class CompiledWorkflow:
     number: int
     steps: Steps
     is_quick: bool
+    vars: CompiledTree | None = None
+    """Values that are worked out once, at each start of a run, for all steps to use."""
 
 
 def compile_workflow(
@@ -48,9 +51,16 @@ def compile_workflow(
     """
     if document is None:
         document = {"steps": []}
-    written = require_object(document, field, allowed=("steps", "notes"), required=("steps",))
+    written = require_object(document, field, allowed=("vars", "steps", "notes"), required=("steps",))
+    vars_ = _vars(written["vars"], f"{field}.vars") if "vars" in written else None
     steps = _Compiler(functions, connections).compile(written["steps"], f"{field}.steps")
-    return CompiledWorkflow(number, steps, all(step.action.is_quick for step in steps))
+    return CompiledWorkflow(number, steps, all(step.action.is_quick for step in steps), vars_)
+
+
+def _vars(written: Json, field: str) -> CompiledTree:
+    if not isinstance(written, dict):
+        refuse(field, "an object is needed: each name and its value")
+    return value_at(written, field, STEP_NAMES - {"steps", "vars"})
 
 
 class _Compiler:

@@ -131,6 +131,11 @@ class _Walk:
 
     async def go(self) -> RunEnd:
         names = event_names(self._run.event, self._ports.name_of(self._run.event.integration_id), self._run.attempts)
+        if self._workflow.vars is not None:
+            try:
+                names["vars"] = self._workflow.vars.evaluate(names)
+            except ExpressionError as error:
+                return Broken(self._entry(), Failure("expression", f"vars: {error}", permanent=True), self._result)
         place = _Place("", names, names["steps"], False, None)
         match await self._through(self._workflow.steps, place):
             case Stop(failure, result):
