@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import uuid_utils
@@ -13,6 +14,15 @@ from crossdock.model.time import Instant
 
 Clock: TypeAlias = Callable[[], Instant]
 Fraction: TypeAlias = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a stage is given because it must not decide it: the time, chance, and which node it is part of."""
+
+    now: Clock
+    fraction: Fraction
+    node_id: str
 
 
 def system_now() -> Instant:

@@ -22,10 +22,11 @@ import uvloop
 from crossdock import __version__, observe
 from crossdock.api import UseCases, create_api
 from crossdock.catalog import Catalog
-from crossdock.clock import new_id, system_fraction, system_now
+from crossdock.clock import Sources, new_id, system_fraction, system_now
 from crossdock.deliver.stage import DeliverStage
 from crossdock.manage.actor import Actor
 from crossdock.manage.apply import Apply
+from crossdock.manage.bulk_jobs import BulkJobs
 from crossdock.manage.deliveries import Deliveries
 from crossdock.manage.documents import Rules
 from crossdock.manage.events import Events
@@ -158,24 +159,10 @@ class Node:
 
     def _wire_stages(self) -> None:
         store, catalog, announce = self.store, self.catalog, self.answers.announce
-        clock, fraction, node_id = system_now, system_fraction, self.id
-        self.deliver = DeliverStage(
-            store, catalog, self.sender, self.metrics, clock=clock, fraction=fraction, node_id=node_id
-        )
-        settling = Settling(
-            catalog, self.deliver, announce, self.metrics, clock=clock, fraction=fraction, node_id=node_id
-        )
-        self.run = RunStage(
-            store,
-            catalog,
-            self.outside,
-            settling,
-            announce,
-            self.metrics,
-            clock=clock,
-            fraction=fraction,
-            node_id=node_id,
-        )
+        sources = Sources(system_now, system_fraction, self.id)
+        self.deliver = DeliverStage(store, catalog, self.sender, self.metrics, sources=sources)
+        settling = Settling(catalog, self.deliver, announce, self.metrics, sources=sources)
+        self.run = RunStage(store, catalog, self.outside, settling, announce, self.metrics, sources=sources)
         self.upkeep = Upkeep(
             self.store,
             self.catalog,
@@ -198,8 +185,7 @@ class Node:
             self.store,
             self.metrics,
             self.run.fail_lost,
-            clock=system_now,
-            node_id=self.id,
+            sources=sources,
             ttl_seconds=self.settings.lease_ttl,
         )
 
@@ -253,6 +239,7 @@ class Node:
             events=Events(store, catalog, system_now, stages),
             lanes=Lanes(store, system_now, stages),
             deliveries=Deliveries(store, system_now, stages),
+            bulk_jobs=BulkJobs(ports, integrations),
             master_key=MasterKey(store, self.vault, system_now),
             stats=Stats(store, system_now),
             apply=Apply(integrations),

@@ -21,7 +21,7 @@ from crossdock.outbound.client import HttpSender, SendLimits
 from crossdock.outbound.guard import Guard
 from crossdock.store import Store
 from crossdock.vault import Vault
-from tests.support.held import HeldClock
+from tests.support.held import HeldClock, held_sources
 from tests.support.replies import NODE, Ledger
 
 SECRET = bytes(range(32))
@@ -68,10 +68,10 @@ class Yard:
         return delivery
 
     def another_stage(self, node_id: str) -> DeliverStage:
+        sources = held_sources(self.clock, node_id)
         return DeliverStage(
-            self.store, self.catalog, self.sender, self.observe,
-            clock=self.clock, fraction=lambda: 0.0, node_id=node_id, retry=RETRY, limits=LIMITS,
-        )  # fmt: skip
+            self.store, self.catalog, self.sender, self.observe, sources=sources, retry=RETRY, limits=LIMITS
+        )
 
 
 @pytest.fixture

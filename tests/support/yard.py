@@ -30,7 +30,7 @@ from crossdock.store import Store, schema
 from crossdock.store.journal import read_entries
 from crossdock.store.versions import VersionRow, add_version
 from crossdock.vault import Vault
-from tests.support.held import HeldClock
+from tests.support.held import HeldClock, held_sources
 from tests.support.outside import outside_of
 from tests.support.runs import NODE, add_integration, run_row
 
@@ -124,15 +124,12 @@ class Yard:
         folder.mkdir(exist_ok=True)
         (folder / "work.py").write_text(WORK, encoding="utf-8")
         self.functions = Functions(folder, 4)
-        self.settling = Settling(
-            self.catalog, self.senders, self.answers.announce, self.observe,
-            clock=clock, fraction=lambda: 0.0, node_id=node_id,
-        )  # fmt: skip
+        sources = held_sources(clock, node_id)
+        self.settling = Settling(self.catalog, self.senders, self.answers.announce, self.observe, sources=sources)
         outside = outside_of(self.functions, find_connection=self.catalog.connection, find_target=self.catalog.target)
         self.stage = RunStage(
-            store, self.catalog, outside, self.settling, self.answers.announce, self.observe,
-            clock=clock, fraction=lambda: 0.0, node_id=node_id,
-        )  # fmt: skip
+            store, self.catalog, outside, self.settling, self.answers.announce, self.observe, sources=sources
+        )
         self.app = ReceiveApp(
             store, self.catalog, self.stage, self.answers, self.observe, clock=clock, is_full=self.full.__contains__
         )

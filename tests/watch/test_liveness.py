@@ -12,7 +12,7 @@ from crossdock.store import Store, open_store
 from crossdock.store.claims import Rescued, claim_quarantined
 from crossdock.store.nodes import NodeRow, list_nodes, register_node, remove_node
 from crossdock.watch.liveness import Liveness
-from tests.support.held import HeldClock
+from tests.support.held import HeldClock, held_sources
 from tests.support.replies import Ledger
 from tests.support.runs import NODE, OTHER_NODE, Runs
 
@@ -36,7 +36,7 @@ class World:
 @pytest.fixture
 async def world(store: Store, clock: HeldClock) -> World:
     told = Told()
-    liveness = Liveness(store, Observe(), told, clock=clock, node_id=NODE, ttl_seconds=10.0)
+    liveness = Liveness(store, Observe(), told, sources=held_sources(clock, NODE), ttl_seconds=10.0)
     await liveness.register()
     return World(store, Runs(store, clock.now), told, liveness)
 
@@ -49,11 +49,11 @@ async def test_a_registered_node_may_act(world: World) -> None:
 
 
 async def test_a_node_that_never_registered_may_not(store: Store, clock: HeldClock) -> None:
-    assert not Liveness(store, Observe(), Told(), clock=clock, node_id=NODE, ttl_seconds=10.0).may_act()
+    assert not Liveness(store, Observe(), Told(), sources=held_sources(clock, NODE), ttl_seconds=10.0).may_act()
 
 
 async def test_a_node_without_a_heartbeat_stops_before_its_lease_ends(store: Store, clock: HeldClock) -> None:
-    liveness = Liveness(store, Observe(), Told(), clock=clock, node_id=NODE, ttl_seconds=0.0)
+    liveness = Liveness(store, Observe(), Told(), sources=held_sources(clock, NODE), ttl_seconds=0.0)
 
     await liveness.register()
 
@@ -62,7 +62,7 @@ async def test_a_node_without_a_heartbeat_stops_before_its_lease_ends(store: Sto
 
 async def test_a_heartbeat_that_can_not_be_written_is_survived(database_url: str, clock: HeldClock) -> None:
     async with open_store(database_url) as store:
-        liveness = Liveness(store, Observe(), Told(), clock=clock, node_id=NODE, ttl_seconds=10.0)
+        liveness = Liveness(store, Observe(), Told(), sources=held_sources(clock, NODE), ttl_seconds=10.0)
         await liveness.register()
 
     await liveness.beat()
@@ -121,7 +121,7 @@ async def test_a_living_neighbour_keeps_what_it_holds(world: World, clock: HeldC
 async def test_replies_that_a_dead_node_was_sending_wait_again(world: World, clock: HeldClock) -> None:
     ledger = Ledger(world.store)
     owed = await ledger.owe_reply(clock.now, leased=True)
-    other = Liveness(world.store, Observe(), world.told, clock=clock, node_id=OTHER_NODE, ttl_seconds=10.0)
+    other = Liveness(world.store, Observe(), world.told, sources=held_sources(clock, OTHER_NODE), ttl_seconds=10.0)
     await other.register()
     await world.store.write(remove_node, NODE)
 

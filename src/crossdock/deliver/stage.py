@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from crossdock.catalog import Catalog, LiveIntegration
-from crossdock.clock import Clock, Fraction, new_token
+from crossdock.clock import Sources, new_token
 from crossdock.deliver.message import Sealing, reply_body, reply_headers, shown_headers
 from crossdock.deliver.queue import SendQueue
 from crossdock.model.delivery import LeasedDelivery, SendReport, judge_attempt
@@ -67,9 +67,7 @@ class DeliverStage:
         sender: HttpSender,
         observe: Observe,
         *,
-        clock: Clock,
-        fraction: Fraction,
-        node_id: str,
+        sources: Sources,
         retry: RetryPolicy = REPLY_RETRY,
         limits: SendLimits = DEFAULT_LIMITS,
     ) -> None:
@@ -77,9 +75,7 @@ class DeliverStage:
         self._catalog = catalog
         self._sender = sender
         self._observe = observe
-        self._clock = clock
-        self._fraction = fraction
-        self._node_id = node_id
+        self._sources = sources
         self._retry = retry
         self._limits = limits
         self._queue = SendQueue()
@@ -152,16 +148,16 @@ class DeliverStage:
 
     async def _record_all_of(self, delivery: LeasedDelivery, settle: AttemptSettle) -> bool:
         try:
-            return await until_recorded(lambda: self._store.submit(settle), self._fraction)
+            return await until_recorded(lambda: self._store.submit(settle), self._sources.fraction)
         except Exception as error:  # what the target said can't be kept; that it was sent must be
             emit(DELIVERY_CRASHED, error=error, delivery_id=delivery.id, event_id=delivery.handled.event.id)
             report = SendReport(settle.now, settle.now, (), error="what was sent and answered could not be recorded")
             bare = replace(settle, report=report, error=None)
-            return await until_recorded(lambda: self._store.submit(bare), self._fraction)
+            return await until_recorded(lambda: self._store.submit(bare), self._sources.fraction)
 
     async def _try_to_send(self, delivery: LeasedDelivery) -> AttemptSettle:
         """One try. Whatever happens in it, there is a change to record."""
-        now = self._clock()
+        now = self._sources.now()
         if _is_over(delivery, now):
             return _settle(delivery, DeliveryMove.EXPIRE, now, error=TOO_LATE)
         task = asyncio.current_task()
@@ -170,11 +166,11 @@ class DeliverStage:
         try:
             return await self._send(delivery)
         except asyncio.CancelledError:  # only `stop` cancels, and it wants this one handed back
-            return _settle(delivery, DeliveryMove.HAND_BACK, self._clock())
+            return _settle(delivery, DeliveryMove.HAND_BACK, self._sources.now())
         except Exception as error:
             emit(DELIVERY_CRASHED, error=error, delivery_id=delivery.id, event_id=delivery.handled.event.id)
             failed = f"{type(error).__name__} inside Crossdock; see the log"
-            return self._judge(delivery, SendReport(now, self._clock(), (), error=failed))
+            return self._judge(delivery, SendReport(now, self._sources.now(), (), error=failed))
         finally:
             self._sending.discard(task)
 
@@ -184,14 +180,14 @@ class DeliverStage:
             return await self._without_integration(delivery)
         if live.reply is None:
             error = "the integration has no reply URL any more"
-            return _settle(delivery, DeliveryMove.FAIL, self._clock(), error=error)
+            return _settle(delivery, DeliveryMove.FAIL, self._sources.now(), error=error)
         report = await self._exchange(delivery, live, live.reply)
         self._observe.delivery_attempt(delivery.kind)
         return self._judge(delivery, report)
 
     async def _exchange(self, delivery: LeasedDelivery, live: LiveIntegration, reply: ReplySettings) -> SendReport:
         body = reply_body(delivery.handled, live.integration.name)
-        now = self._clock()
+        now = self._sources.now()
         headers = reply_headers(reply, body, Sealing(delivery.id, live.signing_secret, now))
         limits = self._limits
         if delivery.expires_at is not None:  # an exchange that begins in time must not post after it
@@ -205,9 +201,9 @@ class DeliverStage:
 
     async def _without_integration(self, delivery: LeasedDelivery) -> AttemptSettle:
         """The integration is not in memory: it was removed, it is newer than what this node has read, or unreadable."""
-        now = self._clock()
+        now = self._sources.now()
         is_there = await until_recorded(
-            lambda: self._store.read(has_integration, delivery.integration_id), self._fraction
+            lambda: self._store.read(has_integration, delivery.integration_id), self._sources.fraction
         )
         if not is_there:
             return _settle(delivery, DeliveryMove.FAIL, now, error="the integration was removed")
@@ -225,9 +221,9 @@ class DeliverStage:
             attempts_made=delivery.attempts,
             policy=self._retry,
             expires_at=delivery.expires_at,
-            fraction=self._fraction(),
+            fraction=self._sources.fraction(),
         )
-        move, now = verdict.move, self._clock()
+        move, now = verdict.move, self._sources.now()
         if move is DeliveryMove.RETRY and _is_over(delivery, now):
             move = DeliveryMove.EXPIRE
         error = None if move is DeliveryMove.DELIVER else _words(report)
@@ -242,7 +238,7 @@ class DeliverStage:
         if state in FINAL_DELIVERY_STATES:
             self._ended(delivery, state, settle)
         elif settle.due_at is not None:
-            wait = seconds_between(self._clock(), settle.due_at)
+            wait = seconds_between(self._sources.now(), settle.due_at)
             if wait < LOOK_SECONDS and not self._stopping:
                 asyncio.get_running_loop().call_later(max(wait, 0.0), self.wake)
 
@@ -274,7 +270,9 @@ class DeliverStage:
         def claimed(answer: list[LeasedDelivery] | Exception) -> None:
             self._claimed(integration_id, count, [] if isinstance(answer, Exception) else answer)
 
-        future = self._store.submit(DeliveryClaim(integration_id, self._node_id, tokens, self._clock()), claimed)
+        future = self._store.submit(
+            DeliveryClaim(integration_id, self._sources.node_id, tokens, self._sources.now()), claimed
+        )
         future.add_done_callback(lambda done: done.cancelled() or done.exception())  # `claimed` has dealt with it
         self._track(future)
 
@@ -299,7 +297,7 @@ class DeliverStage:
             try:
                 next_at = await self._look()
                 if next_at is not None:
-                    wait = min(wait, max(0.0, seconds_between(self._clock(), next_at)))
+                    wait = min(wait, max(0.0, seconds_between(self._sources.now(), next_at)))
             except StoreUnavailable as error:
                 emit(LOOK_FAILED, reason=str(error))
             except Exception as error:
@@ -309,7 +307,7 @@ class DeliverStage:
 
     async def _look(self) -> Instant | None:
         """Expire what is over, claim what is due; when the next delivery becomes due."""
-        now = self._clock()
+        now = self._sources.now()
         found = await self._store.read(look_for_deliveries, now)
         if found.has_expired:
             await self._expire(now)
@@ -326,9 +324,9 @@ class DeliverStage:
 
     async def return_strays(self) -> None:
         """Hand back deliveries that are leased to this node without its knowledge; called seconds apart."""
-        strays = self._held.strays(await self._store.read(read_sending, self._node_id))
+        strays = self._held.strays(await self._store.read(read_sending, self._sources.node_id))
         if strays:
-            returned = await self._store.write(return_deliveries, self._node_id, strays, self._clock())
+            returned = await self._store.write(return_deliveries, self._sources.node_id, strays, self._sources.now())
             emit(STRAYS_RETURNED, kind="delivery", count=returned)
             self.wake()
 
@@ -350,7 +348,7 @@ class DeliverStage:
 
     def _hand_back_waiting(self) -> None:
         for delivery in self._queue.drain():
-            settle = _settle(delivery, DeliveryMove.HAND_BACK, self._clock())
+            settle = _settle(delivery, DeliveryMove.HAND_BACK, self._sources.now())
             self._track(asyncio.get_running_loop().create_task(self._record(delivery, settle)))
 
     async def _settle_down(self, seconds: float) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from crossdock.clock import Clock, Fraction, new_token
+from crossdock.clock import Sources, new_token
 from crossdock.model.errors import Unrecordable
 from crossdock.model.run import LeasedRun
 from crossdock.model.states import RunState
@@ -85,18 +85,14 @@ class LaneDriver:
         workflow_of: Callable[[LeasedRun], Awaitable[CompiledWorkflow | None]],
         landed: Callable[[Ending, bool], None],
         *,
-        clock: Clock,
-        fraction: Fraction,
-        node_id: str,
+        sources: Sources,
     ) -> None:
         self._store = store
         self._settling = settling
         self._perform = perform
         self._workflow_of = workflow_of
         self._landed = landed
-        self._clock = clock
-        self._fraction = fraction
-        self._node_id = node_id
+        self._sources = sources
         self.stopping = False
 
     async def drive(self, lane: OwnedLane) -> None:
@@ -139,22 +135,22 @@ class LaneDriver:
         # An empty lane, a blocked head and one that waits for its next attempt differ only in how long to wait.
         head = lane.queue[0] if lane.queue else None
         if head is None:
-            lane.is_idle_for_long = not await self._changed_before(lane, later(self._clock(), IDLE_SECONDS))
+            lane.is_idle_for_long = not await self._changed_before(lane, later(self._sources.now(), IDLE_SECONDS))
         elif head.state is RunState.RUNNING:
-            await self._store.write(reclaim_head, head.run.event.id, lane.token, self._clock())
+            await self._store.write(reclaim_head, head.run.event.id, lane.token, self._sources.now())
             lane.forget()
         elif not await self._changed_before(lane, None if head.is_held else head.due_at):
             lane.forget()
         return None
 
     def _may_start(self, queued: QueuedRun) -> bool:
-        return queued.state in (RunState.QUEUED, RunState.RETRYING) and queued.due_at <= self._clock()
+        return queued.state in (RunState.QUEUED, RunState.RETRYING) and queued.due_at <= self._sources.now()
 
     async def _changed_before(self, lane: OwnedLane, until: Instant | None) -> bool:
         """Wait for a change of the lane, or for an instant; whether it was the change."""
         lane.is_idle = True
         try:
-            seconds = None if until is None else max(0.001, seconds_between(self._clock(), until))
+            seconds = None if until is None else max(0.001, seconds_between(self._sources.now(), until))
             async with asyncio.timeout(seconds):
                 await lane.changed.wait()
         except TimeoutError:
@@ -169,7 +165,7 @@ class LaneDriver:
 
         version = lane.times_forgotten
         lane.has_more = False  # `add` says so again for a run that comes meanwhile and is not the very next
-        found = await until_recorded(read, self._fraction)
+        found = await until_recorded(read, self._sources.fraction)
         if lane.times_forgotten != version:
             return
         lane.has_more = lane.has_more or len(found) == IN_MEMORY
@@ -181,7 +177,7 @@ class LaneDriver:
 
     def _next_ready(self, lane: OwnedLane) -> QueuedRun | None:
         """The run behind the one that just ended, if it is known and may start."""
-        if not lane.queue or lane.queue[0].state is not RunState.QUEUED or lane.queue[0].due_at > self._clock():
+        if not lane.queue or lane.queue[0].state is not RunState.QUEUED or lane.queue[0].due_at > self._sources.now():
             return None
         return lane.queue[0]
 
@@ -198,7 +194,7 @@ class LaneDriver:
         if following is not None:
             lane.queue.popleft()
         try:
-            settled, claimed = await until_recorded(lambda: self._store.submit(change), self._fraction)
+            settled, claimed = await until_recorded(lambda: self._store.submit(change), self._sources.fraction)
         except Unrecordable as error:
             if ending is None or ending.is_substitute:
                 raise
@@ -213,7 +209,7 @@ class LaneDriver:
     async def _look_again(self, lane: OwnedLane) -> None:
         """Something else changed the lane's runs: an operator, or another node that owns the lane now (LaneLost)."""
         lane.forget()
-        if not await until_recorded(lambda: self._store.read(owns_lane, lane.id, lane.token), self._fraction):
+        if not await until_recorded(lambda: self._store.read(owns_lane, lane.id, lane.token), self._sources.fraction):
             raise LaneLost
 
     async def _burst(self, lane: OwnedLane) -> None:
@@ -235,7 +231,7 @@ class LaneDriver:
         """Record the ends in one commit, or one by one where the record refuses one; whether the lane goes on."""
         change = LaneBurst(tuple((claim, ending.settle) for claim, ending in ends))
         try:
-            landed = await until_recorded(lambda: self._store.submit(change), self._fraction)
+            landed = await until_recorded(lambda: self._store.submit(change), self._sources.fraction)
         except Unrecordable as error:
             if len(ends) == 1:
                 ((claim, ending),) = ends
@@ -254,4 +250,4 @@ class LaneDriver:
         return replace(queued.run, lease_token=new_token(), attempts=queued.run.attempts + 1)
 
     def _claim(self, lane: OwnedLane, taken: LeasedRun) -> LaneClaim:
-        return LaneClaim(taken.event.id, taken.lease_token, self._node_id, self._clock(), lane.token)
+        return LaneClaim(taken.event.id, taken.lease_token, self._sources.node_id, self._sources.now(), lane.token)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from crossdock.catalog import Catalog
-from crossdock.clock import Clock, Fraction, new_id, new_token
+from crossdock.clock import Sources, new_id, new_token
 from crossdock.model.advance import Broken, RunEnd
 from crossdock.model.delivery import DeliveryKind, HandledEvent, LeasedDelivery
 from crossdock.model.errors import Unrecordable
@@ -54,21 +54,17 @@ class Settling:
         announce: Callable[[Outcome], None],
         observe: Observe,
         *,
-        clock: Clock,
-        fraction: Fraction,
-        node_id: str,
+        sources: Sources,
     ) -> None:
         self._catalog = catalog
         self._senders = senders
         self._announce = announce
         self._observe = observe
-        self._clock = clock
-        self._fraction = fraction
-        self._node_id = node_id
+        self._sources = sources
 
     def end(self, run: LeasedRun, end: RunEnd) -> Ending:
         """Decide what the end means, and what is to be recorded."""
-        now = self._clock()
+        now = self._sources.now()
         integration = self._integration(run)
         verdict = judge_run(
             end,
@@ -76,17 +72,17 @@ class Settling:
             policy=integration.run_retry() if integration else NO_RETRY,
             on_exhausted=integration.trigger.on_exhausted if integration else OnExhausted.SKIP,
             now=now,
-            fraction=self._fraction(),
+            fraction=self._sources.fraction(),
         )
         return self._ending(run, verdict, now, integration)
 
     def cancel(self, run: LeasedRun) -> Ending:
         """The end of a run that somebody stopped while it was worked on."""
-        return self._ending(run, Verdict(RunMove.CANCEL, failure=CANCELED), self._clock(), None)
+        return self._ending(run, Verdict(RunMove.CANCEL, failure=CANCELED), self._sources.now(), None)
 
     def hand_back(self, run: LeasedRun) -> Ending:
         """The run goes back to the queue untried: this process stops."""
-        return self._ending(run, Verdict(RunMove.HAND_BACK), self._clock(), None)
+        return self._ending(run, Verdict(RunMove.HAND_BACK), self._sources.now(), None)
 
     def unrecordable(self, ending: Ending, error: Unrecordable) -> Ending:
         """The end of a run whose own end the record refuses: it fails, without what it wanted to leave behind."""
@@ -142,7 +138,7 @@ class Settling:
         is_expired = expires_at is not None and now >= expires_at
         lease = None
         if not is_expired and self._senders.try_reserve(integration.id):
-            lease = (self._node_id, new_token())
+            lease = (self._sources.node_id, new_token())
         return NewReply(new_id("dlv"), now, expires_at, lease)
 
     def _count(self, ending: Ending) -> None:

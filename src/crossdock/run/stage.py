@@ -13,14 +13,24 @@ from collections.abc import Callable
 from typing import Any
 
 from crossdock.catalog import Catalog, LiveIntegration
-from crossdock.clock import Clock, Fraction, new_token
+from crossdock.clock import Sources, new_token
 from crossdock.model.advance import Broken
 from crossdock.model.errors import CrossdockError, StoreUnavailable, Unrecordable
+from crossdock.model.leases import HeldLeases
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.run import JournalEntry, LeasedRun
 from crossdock.model.time import Instant, later
 from crossdock.model.verdict import Outcome
-from crossdock.observe import LANE_STUMBLED, LOOK_FAILED, RUN_CRASHED, WATCH_FAILED, WORKFLOW_UNUSABLE, Observe, emit
+from crossdock.observe import (
+    LANE_STUMBLED,
+    LOOK_FAILED,
+    RUN_CRASHED,
+    STRAYS_RETURNED,
+    WATCH_FAILED,
+    WORKFLOW_UNUSABLE,
+    Observe,
+    emit,
+)
 from crossdock.run.compile import CompiledWorkflow
 from crossdock.run.lanes import LaneDriver, LaneLost, OwnedLane
 from crossdock.run.outside import Outside
@@ -69,46 +79,32 @@ class RunStage:
         announce: Callable[[Outcome], None],
         observe: Observe,
         *,
-        clock: Clock,
-        fraction: Fraction,
-        node_id: str,
+        sources: Sources,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._settling = settling
         self._announce = announce
         self._observe = observe
-        self._clock = clock
-        self._fraction = fraction
-        self._node_id = node_id
+        self._sources = sources
         self._workflows = Workflows(catalog.workflow)
         self._ports = WalkPorts(
-            now=clock,
-            fraction=fraction,
+            now=sources.now,
+            fraction=sources.fraction,
             outside=outside,
             checkpoint=self._checkpoint,
             answered=self._answered,
             name_of=self._name_of,
         )
-        self._driver = LaneDriver(
-            store,
-            settling,
-            self.perform,
-            self._workflow_of,
-            self._landed,
-            clock=clock,
-            fraction=fraction,
-            node_id=node_id,
-        )
+        self._driver = LaneDriver(store, settling, self.perform, self._workflow_of, self._landed, sources=sources)
         self._slots = Slots(TOTAL_SLOTS)
         self._backlog: OrderedDict[str, None] = OrderedDict()
         self._lanes: dict[str, OwnedLane] = {}
         self._performing: dict[str, asyncio.Task[Any] | None] = {}
         self._tasks: set[asyncio.Future[Any]] = set()
         self._to_cancel: set[str] = set()
-        self._held: set[str] = set()
+        self._held = HeldLeases()
         self._learning: set[tuple[str, int]] = set()
-        self._strays: frozenset[str] = frozenset()
         self._look_now = asyncio.Event()
         self._seek_lanes_at: Instant = 0
         self._is_pumping = False
@@ -127,14 +123,14 @@ class RunStage:
         if self._stopping:
             return None
         if integration.trigger.ordered:
-            return Lease(self._node_id, new_token())
+            return Lease(self._sources.node_id, new_token())
         limit = self._limit(integration.id)
         if integration.id in self._backlog and self._slots.free(integration.id, limit) * 2 < limit:
             return None  # what waits goes first
         if not self._slots.take(integration.id, limit):
             self._backlog[integration.id] = None
             return None
-        return Lease(self._node_id, new_token())
+        return Lease(self._sources.node_id, new_token())
 
     def hand_over(self, accepted: Accepted) -> None:
         """A freshly recorded event: start its run, put it in its lane, or know that it waits."""
@@ -173,10 +169,10 @@ class RunStage:
 
     async def _settle(self, ending: Ending) -> None:
         try:
-            landed = await until_recorded(lambda: self._store.submit(ending.settle), self._fraction)
+            landed = await until_recorded(lambda: self._store.submit(ending.settle), self._sources.fraction)
         except Unrecordable as error:
             ending = self._settling.unrecordable(ending, error)
-            landed = await until_recorded(lambda: self._store.submit(ending.settle), self._fraction)
+            landed = await until_recorded(lambda: self._store.submit(ending.settle), self._sources.fraction)
         self._landed(ending, landed)
 
     def _landed(self, ending: Ending, has_landed: bool) -> None:
@@ -221,7 +217,7 @@ class RunStage:
 
     async def _checkpoint(self, run: LeasedRun, entry: JournalEntry) -> bool:
         change = Checkpoint(run.event.id, run.lease_token, entry)
-        has_landed = bool(await until_recorded(lambda: self._store.submit(change), self._fraction))
+        has_landed = bool(await until_recorded(lambda: self._store.submit(change), self._sources.fraction))
         if has_landed:
             self._emitted(entry)
         return has_landed
@@ -252,7 +248,7 @@ class RunStage:
     async def _read_workflow(self, run: LeasedRun) -> CompiledWorkflow:
         """However long the database is away: that is no fault of the run."""
         integration_id, number = run.event.integration_id, run.workflow_number
-        return await until_recorded(lambda: self._workflows.get(integration_id, number), self._fraction)
+        return await until_recorded(lambda: self._workflows.get(integration_id, number), self._sources.fraction)
 
     # --- slots and the backlog -------------------------------------------------------------------------------------
 
@@ -312,7 +308,7 @@ class RunStage:
                     self._backlog.pop(integration_id, None)
                 self._slots.release(integration_id, count - len(runs))
 
-        future = self._store.submit(Claim(integration_id, self._node_id, tokens, self._clock()), claimed)
+        future = self._store.submit(Claim(integration_id, self._sources.node_id, tokens, self._sources.now()), claimed)
         future.add_done_callback(lambda done: done.cancelled() or done.exception())  # `claimed` has dealt with it
         self._track(future)
 
@@ -386,14 +382,14 @@ class RunStage:
                 continue
 
     async def _look(self) -> None:
-        now = self._clock()
+        now = self._sources.now()
         if await self._store.read(has_due_delays, now):
             for lane_id in await self._store.write(end_delays, now):
                 self.lane_changed(lane_id)
         for integration_id in await self._store.read(backlogged, now):
             self._backlog.setdefault(integration_id, None)
         self._pump_soon()
-        for event_id in await self._store.read(read_cancel_requests, self._node_id):
+        for event_id in await self._store.read(read_cancel_requests, self._sources.node_id):
             self.cancel(event_id)
         if not self._is_quarantine_busy:
             await self._work_quarantined()
@@ -405,7 +401,7 @@ class RunStage:
         """Own the lanes that have work and no owner: after a start, and after another node was lost."""
         while await self._store.read(has_orphan_lanes):
             tokens = [new_token() for _ in range(LANES_AT_ONCE)]
-            adopted = await self._store.write(acquire_lanes, self._node_id, tokens)
+            adopted = await self._store.write(acquire_lanes, self._sources.node_id, tokens)
             for orphan, integration_id, token in adopted:
                 self._own(orphan, integration_id, token)
             if not adopted:
@@ -413,9 +409,9 @@ class RunStage:
 
     async def _work_quarantined(self) -> None:
         """Runs that were lost with a node are worked on one at a time: the one that kills processes dies alone."""
-        if not await self._store.read(has_quarantined, self._clock()):
+        if not await self._store.read(has_quarantined, self._sources.now()):
             return
-        run = await self._store.write(claim_quarantined, self._node_id, new_token(), self._clock())
+        run = await self._store.write(claim_quarantined, self._sources.node_id, new_token(), self._sources.now())
         if run is None:
             return
         self._is_quarantine_busy = True
@@ -427,17 +423,12 @@ class RunStage:
         self.wake()
 
     async def return_strays(self) -> None:
-        """Hand back runs that are leased to this node without its knowledge.
-
-        An answer that is lost with the connection to the database leaves such runs. What was seen twice is one: a run
-        is known within milliseconds after its lease is durable, and this is called seconds apart.
-        """
-        unknown = frozenset(await self._store.read(read_leases, self._node_id)) - self._held
-        strays = unknown & self._strays
-        self._strays = unknown - strays
+        """Hand back runs that are leased to this node without its knowledge; called seconds apart."""
+        strays = self._held.strays(await self._store.read(read_leases, self._sources.node_id))
         if strays:
-            await self._store.write(return_runs, sorted(strays), self._clock())
-            self._observe.runs_rescued(len(strays))
+            returned = await self._store.write(return_runs, strays, self._sources.now())
+            emit(STRAYS_RETURNED, kind="run", count=returned)
+            self._observe.runs_rescued(returned)
             self.wake()
 
     async def fail_lost(self, rescued: Rescued) -> None:

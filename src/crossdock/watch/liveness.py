@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from crossdock import __version__, observe
-from crossdock.clock import Clock, new_token
+from crossdock.clock import Sources, new_token
 from crossdock.model.errors import StoreUnavailable
 from crossdock.observe import Observe
 from crossdock.store import Store
@@ -26,22 +26,20 @@ class Liveness:
         observe_metrics: Observe,
         rescued: Callable[[Rescued], Awaitable[None]],
         *,
-        clock: Clock,
-        node_id: str,
+        sources: Sources,
         ttl_seconds: float,
     ) -> None:
         self._store = store
         self._observe = observe_metrics
         self._rescued = rescued
-        self._clock = clock
-        self._node_id = node_id
+        self._sources = sources
         self._ttl = ttl_seconds
         self._alive_until = 0.0
 
     async def register(self) -> None:
         """Make this node known."""
-        now = self._clock()
-        row = NodeRow(self._node_id, socket.gethostname(), os.getpid(), __version__, now, now)
+        now = self._sources.now()
+        row = NodeRow(self._sources.node_id, socket.gethostname(), os.getpid(), __version__, now, now)
         await self._store.write(register_node, row)
         self._alive_until = time.monotonic() + self._ttl
 
@@ -52,24 +50,24 @@ class Liveness:
     async def beat(self) -> None:
         started = time.monotonic()
         try:
-            known = await self._store.write(beat, self._node_id, self._clock())
+            known = await self._store.write(beat, self._sources.node_id, self._sources.now())
         except StoreUnavailable as error:
             observe.emit(observe.HEARTBEAT_FAILED, reason=str(error), seconds_left=self._alive_until - started)
             return
         if known:
             self._alive_until = started + self._ttl
         else:
-            observe.emit(observe.NODE_FENCED, node=self._node_id)
+            observe.emit(observe.NODE_FENCED, node=self._sources.node_id)
             await self.register()
 
     async def rescue(self) -> None:
         """Take back what dead nodes held. What an interrupted rescue left behind is found again by its holder."""
-        now = self._clock()
-        dead = await self._store.write(bury_dead, self._node_id, now, self._ttl)
+        now = self._sources.now()
+        dead = await self._store.write(bury_dead, self._sources.node_id, now, self._ttl)
         dead = sorted({*dead, *await self._store.read(unregistered_holders)})
         if not dead:
             return
-        rescued = await self._store.write(rescue_runs, dead, self._node_id, now, new_token())
+        rescued = await self._store.write(rescue_runs, dead, self._sources.node_id, now, new_token())
         deliveries = await self._store.write(rescue_deliveries, dead, now)
         if rescued.queued or rescued.lost or deliveries:
             self._observe.runs_rescued(rescued.queued + len(rescued.lost))
@@ -84,4 +82,4 @@ class Liveness:
 
     async def leave(self) -> None:
         """This node stops in order: it holds nothing any more."""
-        await self._store.write(remove_node, self._node_id)
+        await self._store.write(remove_node, self._sources.node_id)
