@@ -26,7 +26,6 @@ from crossdock.clock import Sources, new_id, system_fraction, system_now
 from crossdock.deliver.stage import DeliverStage
 from crossdock.manage.actor import Actor
 from crossdock.manage.apply import Apply
-from crossdock.manage.bulk_jobs import BulkJobs
 from crossdock.manage.deliveries import Deliveries
 from crossdock.manage.documents import Rules
 from crossdock.manage.events import Events
@@ -239,7 +238,6 @@ class Node:
             events=Events(store, catalog, system_now, stages),
             lanes=Lanes(store, system_now, stages),
             deliveries=Deliveries(store, system_now, stages),
-            bulk_jobs=BulkJobs(ports, integrations),
             master_key=MasterKey(store, self.vault, system_now),
             stats=Stats(store, system_now),
             apply=Apply(integrations),
