@@ -24,10 +24,12 @@ from bench.measure import Load, Measurement, measure, measure_noop, measure_sync
 from bench.peers import measure_peers
 from bench.profiler import Profiler
 from bench.scenarios import SCENARIOS, Scenario
+from bench.steps import PURE_STEP, PYTHON_STEP, Items, Waiting, measure_items, measure_waiting
 from crossdock import __version__
 from tests.support.postgres import OwnServer
 
 RESULTS = Path(__file__).parent / "results"
+STEP_SCENARIOS = ("delay", "for_each")
 COLUMNS = (
     "scenario", "accepted/s", "completed/s", "of no-op", "p50 ms", "p99 ms", "lag p50", "lag p99", "refused", "lost",
     "idle MB", "peak MB",
@@ -48,8 +50,11 @@ def main() -> int:
     with console.status("no-op handler") as status:
         noop = measure_noop(load)
         measurements = [_measure(scenario, load, options, status) for scenario in _chosen(options.scenario)]
-    _show_table(console, noop, measurements)
-    path = _write(options, noop, measurements, sync_ms)
+        waiting = _measure_waiting(options, status) if _is_chosen("delay", options) else None
+        items = _measure_items(options, noop, status) if _is_chosen("for_each", options) else []
+    if measurements:
+        _show_table(console, noop, measurements)
+    path = _write(options, noop, measurements, sync_ms, waiting, items)
     console.print(f"written to {path}")
     if options.peers:
         measure_peers(load, noop, console)
@@ -65,7 +70,7 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument(
         "--scenario",
         action="append",
-        choices=[scenario.name for scenario in SCENARIOS],
+        choices=[*(scenario.name for scenario in SCENARIOS), *STEP_SCENARIOS],
         help="repeatable; default: all",
     )
     parser.add_argument("--json", type=Path, help="where to write the figures; default: bench/results/")
@@ -76,6 +81,10 @@ def _read_options() -> argparse.Namespace:
 
 def _chosen(names: list[str] | None) -> list[Scenario]:
     return [scenario for scenario in SCENARIOS if not names or scenario.name in names]
+
+
+def _is_chosen(name: str, options: argparse.Namespace) -> bool:
+    return not options.scenario or name in options.scenario
 
 
 def _measure(scenario: Scenario, load: Load, options: argparse.Namespace, status: Status) -> Measurement:
@@ -93,6 +102,32 @@ def _measure(scenario: Scenario, load: Load, options: argparse.Namespace, status
     if profiler is not None:
         status.console.print(profiler.report())
     return measurement
+
+
+def _measure_waiting(options: argparse.Namespace, status: Status) -> Waiting:
+    with _database(options.database) as database:
+        seen = measure_waiting(database=database, progress=lambda text: status.update(f"delay: {text}"))
+    status.console.print(
+        f"{'delay':>10}: {seen.runs:,} runs wait under {seen.leases} leases, "
+        f"{seen.memory_after - seen.memory_before:+.1f} MB; a call beside them took {seen.other_ms:.0f} ms"
+    )
+    return seen
+
+
+def _measure_items(options: argparse.Namespace, noop: Answers, status: Status) -> list[Items]:
+    found = []
+    for step, concurrency in ((PURE_STEP, 1), (PYTHON_STEP, 1), (PYTHON_STEP, 16)):
+        with _database(options.database) as database:
+            seen = measure_items(
+                step, concurrency, database=database, progress=lambda text: status.update(f"for_each: {text}")
+            )
+        status.console.print(
+            f"{'for_each':>10}: {seen.items:,} items through {seen.step}, {seen.concurrency} at a time: "
+            f"{seen.per_second:,.0f}/s ({seen.per_second / noop.per_second:.1%} of no-op), "
+            f"{seen.peak_memory - seen.memory_before:+.1f} MB at most"
+        )
+        found.append(seen)
+    return found
 
 
 @contextmanager
@@ -140,7 +175,14 @@ def _ratio(measurement: Measurement, noop: Answers) -> float:
     return min(measurement.answers.per_second, measurement.recorded.per_second) / noop.per_second
 
 
-def _write(options: argparse.Namespace, noop: Answers, measurements: list[Measurement], sync_ms: float) -> Path:
+def _write(
+    options: argparse.Namespace,
+    noop: Answers,
+    measurements: list[Measurement],
+    sync_ms: float,
+    waiting: Waiting | None,
+    items: list[Items],
+) -> Path:
     document: dict[str, Any] = {
         "version": __version__,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -152,6 +194,11 @@ def _write(options: argparse.Namespace, noop: Answers, measurements: list[Measur
         "disk_sync_ms": sync_ms,
         "noop": {**asdict(noop), "per_second": noop.per_second},
         "scenarios": [_as_document(measurement, noop) for measurement in measurements],
+        "delay": None if waiting is None else asdict(waiting),
+        "for_each": [
+            {**asdict(each), "per_second": each.per_second, "ratio_to_noop": each.per_second / noop.per_second}
+            for each in items
+        ],
     }
     path: Path = options.json or RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

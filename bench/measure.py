@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,7 @@ class Measurement:
 
 def measure_noop(load: Load) -> Answers:
     """What the web server alone can do, under the same calls."""
-    with _noop() as port:
+    with running_noop() as port:
         calls = _calls(port, "noop", [order(0)], load)
         make_calls(_warm_up(calls))
         return make_calls(calls)
@@ -70,11 +70,11 @@ def measure(
     scenario: Scenario, load: Load, *, database: str | None, profiler: Profiler | None, progress: Progress
 ) -> Measurement:
     """Drive one scenario; `database` None is SQLite in the data folder."""
-    with _noop() as sink, _program(database, profiler) as program:
+    with running_noop() as sink, running_program(database, profiler) as program:
         idle = program.memory()[0]
         names = (f"{scenario.name}-warm-up-{program.port}", f"{scenario.name}-{program.port}")
         warming, measured = (
-            program.add_integration(scenario.document(name, f"http://127.0.0.1:{sink}/"), KEY) for name in names
+            program.add_integration(scenario.document(name, f"http://127.0.0.1:{sink}"), KEY) for name in names
         )
         url = database or f"sqlite:///{program.database_path}"
         progress("warming up")
@@ -103,10 +103,13 @@ def measure_sync(folder: Path) -> float:
 
 
 @contextmanager
-def _program(database: str | None, profiler: Profiler | None) -> Iterator[Program]:
+def running_program(
+    database: str | None, profiler: Profiler | None = None, arguments: Sequence[str] = ()
+) -> Iterator[Program]:
+    """A started program in a folder of its own; `database` None is SQLite in its data folder."""
     with tempfile.TemporaryDirectory(prefix="crossdock-bench-") as folder:
         launcher = profiler.launcher() if profiler else (sys.executable, "-m", "crossdock")
-        program = Program(Path(folder), database=database, settings=SETTINGS, launcher=launcher)
+        program = Program(Path(folder), database=database, settings=SETTINGS, arguments=arguments, launcher=launcher)
         program.start()
         try:
             yield program
@@ -115,8 +118,8 @@ def _program(database: str | None, profiler: Profiler | None) -> Iterator[Progra
 
 
 @contextmanager
-def _noop() -> Iterator[int]:
-    """The handler that does nothing, on a port; it also takes the replies."""
+def running_noop() -> Iterator[int]:
+    """The handler that does nothing, on a port; it also takes the replies, and the calls of `http` steps."""
     port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "bench.noop", str(port)], stdin=subprocess.DEVNULL)
     try:

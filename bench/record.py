@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,11 @@ _NTH_LAG = text(
     "SELECT finished_at - accepted_at FROM run WHERE integration_id = :id AND finished_at IS NOT NULL "
     "ORDER BY 1 LIMIT 1 OFFSET :place"
 ).bindparams(bindparam("place"))
+_END_OF_RUN = text("SELECT state, accepted_at, finished_at, error_message FROM run WHERE event_id = :id")
+_WAITING = text(
+    "SELECT count(*) AS waiting, count(lease_node) AS leased FROM run WHERE integration_id = :id "
+    "AND (state = 'waiting' OR lease_node IS NOT NULL)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,37 @@ def read_record(url: str, integration_id: str, *, wait_seconds: float) -> Record
                 if not unfinished or time.monotonic() > deadline:
                     return _count(connection, integration_id, unfinished)
             time.sleep(POLL_SECONDS)
+    finally:
+        database.dispose()
+
+
+def seconds_to_end(url: str, event_id: str, *, within: float) -> float:
+    """From a run's acceptance to its end, which is waited for; RuntimeError when it has not succeeded."""
+    row = _poll(url, _END_OF_RUN, {"id": event_id}, lambda row: row.finished_at is not None, within)
+    if row.state != "succeeded":
+        raise RuntimeError(f"the run of {event_id} is {row.state}: {row.error_message}")
+    return float(row.finished_at - row.accepted_at) / 1e6
+
+
+def wait_for_waiting(url: str, integration_id: str, count: int, *, within: float) -> int:
+    """Wait until so many runs of the integration wait for their time; how many leases there are then."""
+    row = _poll(url, _WAITING, {"id": integration_id}, lambda row: row.waiting >= count, within)
+    return int(row.leased)
+
+
+def _poll(url: str, query: Any, named: dict[str, Any], is_over: Callable[[Any], bool], within: float) -> Any:
+    """The answer to a query, as soon as it says that something is over."""
+    database = open_database(url)
+    deadline = time.monotonic() + within
+    try:
+        while True:
+            with database.reading() as connection:
+                row = connection.execute(query, named).one()
+            if is_over(row):
+                return row
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"not over within {within:g} s: {row}")
+            time.sleep(POLL_SECONDS / 10)
     finally:
         database.dispose()
 

@@ -37,7 +37,7 @@ class Scenario:
     customers: int = 1
     replies: bool = False
 
-    def document(self, name: str, reply_url: str) -> dict[str, Any]:
+    def document(self, name: str, sink_url: str) -> dict[str, Any]:
         """The integration as the admin API takes it."""
         trigger: dict[str, Any] = {
             "methods": ["POST"],
@@ -52,7 +52,7 @@ class Scenario:
         if self.workflow is not None:
             document["workflow"] = self.workflow
         if self.replies:
-            document["reply"] = {"url": reply_url, "method": "POST"}
+            document["reply"] = {"url": f"{sink_url}/replies", "method": "POST"}
         return document
 
     def bodies(self) -> list[bytes]:
