@@ -252,6 +252,9 @@ CONFIGURATION_LOADED = LogEvent("configuration.loaded", logging.INFO, "The integ
 CONFIGURATION_BROKEN = LogEvent(
     "configuration.broken", logging.ERROR, "An integration can't be used as it is stored; the others work."
 )
+CONNECTION_BROKEN = LogEvent(
+    "connection.broken", logging.ERROR, "A connection can't be used as it is stored; steps that name it fail."
+)
 MASTER_KEY_ROTATED = LogEvent("master_key.rotated", logging.INFO, "All secrets were sealed with a new key.")
 EVENT_ACCEPTED = LogEvent("event.accepted", logging.DEBUG, "A call was recorded.")
 EVENT_REJECTED = LogEvent("event.rejected", logging.DEBUG, "A call was refused.")
@@ -270,6 +273,9 @@ LANE_BLOCKED = LogEvent("lane.blocked", logging.WARNING, "The head of a lane fai
 DELIVERY_ENDED = LogEvent("delivery.ended", logging.DEBUG, "A delivery came to a final state.")
 DELIVERY_CRASHED = LogEvent("delivery.crashed", logging.ERROR, "A delivery met a fault of the program; tried again.")
 FUNCTIONS_BROKEN = LogEvent("functions.broken", logging.ERROR, "A module of the workflows folder can't be imported.")
+FUNCTION_PRINTED = LogEvent(
+    "function.printed", logging.INFO, "A function in a worker process printed something; the end of it."
+)
 CHANGE_REFUSED = LogEvent("store.change_refused", logging.ERROR, "The database refused a change; the others landed.")
 FOLLOW_UP_FAILED = LogEvent("store.follow_up_failed", logging.ERROR, "What follows a recorded change met a fault.")
 STORE_LOST = LogEvent("store.lost", logging.ERROR, "The database can't be written or read now.")
@@ -279,6 +285,11 @@ NODE_FENCED = LogEvent(
     "node.fenced", logging.ERROR, "This process was silent too long; it starts no more side effects."
 )
 WATCH_FAILED = LogEvent("watch.failed", logging.ERROR, "A watch turn met a fault; the next turn tries again.")
+BULK_JOB_ENDED = LogEvent("bulk_job.ended", logging.INFO, "A bulk job came to its end.")
+BULK_JOB_CRASHED = LogEvent("bulk_job.crashed", logging.ERROR, "A bulk job met a fault of the program; it failed.")
+COMPARISON_CRASHED = LogEvent(
+    "bulk_job.comparison_crashed", logging.ERROR, "Trying an event in a what-if met a fault of the program."
+)
 RETENTION_SWEPT = LogEvent("retention.swept", logging.DEBUG, "Events past their time were removed.")
 
 LOG_EVENTS: tuple[LogEvent, ...] = tuple(value for value in list(globals().values()) if isinstance(value, LogEvent))

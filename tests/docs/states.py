@@ -1,4 +1,4 @@
-"""`docs/states.md`, made from `model/states.py` and `model/bulk.py`: `python -m tests.docs.states` writes it, a test compares.
+"""`docs/states.md`, made from the tables of the model: `python -m tests.docs.states` writes it, a test compares.
 
 The page has words of its own above the line that says that the rest is generated; those are kept.
 """

@@ -18,7 +18,6 @@ from sqlalchemy import (
     LargeBinary,
     Row,
     Select,
-    Subquery,
     bindparam,
     exists,
     func,
@@ -124,30 +123,31 @@ def list_events(
 ) -> EventPage:
     """The newest events of a workspace's integrations that match, those before the id `after`."""
     for window in wanted.windows(limit):
-        candidates = _candidates(wanted, after).limit(window).subquery("candidates")
+        newest = event_ids(wanted).order_by(event.c.id.desc())
+        if after is not None:
+            newest = newest.where(event.c.id < after)
+        candidates = newest.limit(window).subquery("candidates")
         query = (
             _lines(candidates.join(event, event.c.id == candidates.c.id))
-            .where(_is_in(workspace_id), *_conditions(wanted))
+            .where(is_in(workspace_id), *conditions(wanted))
             .order_by(candidates.c.id.desc())
             .limit(limit)
         )
         lines = [_line(row) for row in connection.execute(query)]
         if len(lines) == limit:
             return EventPage(lines, lines[-1].id)
-    return EventPage(lines, _end_of_window(connection, candidates, window))
+    return EventPage(lines, end_of_window(connection, func.min(candidates.c.id), window))
 
 
-def _candidates(wanted: EventFilter, after: str | None) -> Select[Any]:
-    """Ids to look at, newest first, straight from an index."""
-    query = select(event.c.id).order_by(event.c.id.desc())
+def event_ids(wanted: EventFilter) -> Select[Any]:
+    """Ids to look at, straight from an index."""
+    query = select(event.c.id)
     if wanted.integration_id is not None:
         query = query.where(event.c.integration_id == wanted.integration_id)
     if wanted.received_after is not None:
         query = query.where(event.c.id >= first_id_at(wanted.received_after - CLOCK_STEP))
     if wanted.received_before is not None:
         query = query.where(event.c.id < first_id_at(wanted.received_before + CLOCK_STEP))
-    if after is not None:
-        query = query.where(event.c.id < after)
     return query
 
 
@@ -156,7 +156,8 @@ def first_id_at(moment: Instant) -> str:
     return f"evt_{max(moment, 0) // 1_000:012x}"
 
 
-def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
+def conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    """What the ids alone do not say; for a query over `joined` tables."""
     found: list[ColumnElement[bool]] = []
     if wanted.states:
         found.append(run.c.state.in_([state.value for state in wanted.states]))
@@ -209,25 +210,31 @@ def _postgresql_position(element: Any, compiler: Any, **options: Any) -> str:
     return f"position(CAST({part} AS BYTEA) IN {whole})"
 
 
-def _end_of_window(connection: Connection, candidates: Subquery, window: int) -> str | None:
-    seen, last = connection.execute(select(func.count(), func.min(candidates.c.id))).one()
+def end_of_window(connection: Connection, last_id: ColumnElement[str], window: int) -> str | None:
+    """The last id that was looked at; None when there were fewer than the window holds."""
+    seen, last = connection.execute(select(func.count(), last_id)).one()
     return last if seen == window else None
 
 
 def _lines(events: FromClause = event) -> Select[Any]:
     columns = [column for column in event.columns if column.name not in ("body", "query", "headers")]
+    names = (integration.c.name.label("integration_name"), api_key.c.label.label("key_label"))
+    return select(*columns, *_RUN_COLUMNS, *names).select_from(joined(events))
+
+
+def joined(events: FromClause) -> FromClause:
+    """Events with what belongs to each: run, integration, API key."""
     # Outer joins, although every event has a run and an integration: SQLite keeps to their order. It would otherwise
     # begin with the integrations, and sort all of their events.
-    joined = (
+    return (
         events.join(run, run.c.event_id == event.c.id, isouter=True)
         .join(integration, integration.c.id == event.c.integration_id, isouter=True)
         .join(api_key, api_key.c.id == event.c.key_id, isouter=True)
     )
-    names = (integration.c.name.label("integration_name"), api_key.c.label.label("key_label"))
-    return select(*columns, *_RUN_COLUMNS, *names).select_from(joined)
 
 
-def _is_in(workspace_id: str) -> ColumnElement[bool]:
+def is_in(workspace_id: str) -> ColumnElement[bool]:
+    """Whether the event's integration is one of the workspace's."""
     # `coalesce` keeps SQLite from taking the outer join for an inner one, which it might begin with
     return func.coalesce(integration.c.workspace_id, "") == workspace_id
 
@@ -311,7 +318,7 @@ class EventStory:
 
 def show_event(connection: Connection, workspace_id: str, event_id: str) -> EventStory | None:
     """The whole story of an event; None when the workspace has no such one."""
-    query = _lines().where(event.c.id == event_id, _is_in(workspace_id))
+    query = _lines().where(event.c.id == event_id, is_in(workspace_id))
     row = connection.execute(query).first()
     if row is None:
         return None

@@ -69,10 +69,10 @@ def bury_dead(connection: Connection, node_id: str, now: Instant, ttl_seconds: f
 
 
 def unregistered_holders(connection: Connection) -> Sequence[str]:
-    """Nodes that hold runs, deliveries or lanes without a row of their own: a rescue was interrupted."""
+    """Nodes that hold runs, deliveries, lanes or bulk jobs without a row of their own: a rescue was interrupted."""
     known = select(node.c.id)
     found: set[str] = set()
-    for table in (schema.run, schema.delivery, schema.lane):
+    for table in (schema.run, schema.delivery, schema.lane, schema.bulk_job):
         held = select(table.c.lease_node).where(table.c.lease_node.is_not(None), table.c.lease_node.not_in(known))
         found.update(connection.execute(held.distinct()).scalars())
     return sorted(found)

@@ -12,6 +12,7 @@ from crossdock.clock import Sources, new_token
 from crossdock.model.errors import StoreUnavailable
 from crossdock.observe import Observe
 from crossdock.store import Store
+from crossdock.store.bulk_jobs import free_jobs
 from crossdock.store.claims import Rescued, rescue_runs
 from crossdock.store.deliveries import rescue_deliveries
 from crossdock.store.nodes import NodeRow, beat, bury_dead, register_node, remove_node, unregistered_holders
@@ -69,6 +70,7 @@ class Liveness:
             return
         rescued = await self._store.write(rescue_runs, dead, self._sources.node_id, now, new_token())
         deliveries = await self._store.write(rescue_deliveries, dead, now)
+        await self._store.write(free_jobs, dead)
         if rescued.queued or rescued.lost or deliveries:
             self._observe.runs_rescued(rescued.queued + len(rescued.lost))
             observe.emit(

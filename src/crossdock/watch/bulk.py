@@ -1,0 +1,181 @@
+"""Working on bulk jobs: leasing them, going through their events at their speed, ending them.
+
+Each leased job has a task. It reads the job's row before each batch: who pauses or cancels the job, or takes it over
+from a node that was silent too long, ends the task by that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from crossdock import observe
+from crossdock.clock import Clock, new_token
+from crossdock.manage.bulk_jobs import filter_of
+from crossdock.model.bulk import MAX_BATCH, BulkKind, BulkMove, batch_size, next_batch_at
+from crossdock.model.errors import StoreUnavailable
+from crossdock.model.time import later
+from crossdock.store import Store
+from crossdock.store.bulk_jobs import (
+    Batch,
+    BulkJobRow,
+    end_job,
+    forget_jobs,
+    free_jobs,
+    has_free_job,
+    lease_jobs,
+    leased_job,
+    record_items,
+    set_total,
+    set_waiting,
+)
+from crossdock.store.event_bites import FoundEvent, bite_of_events, count_bite
+
+JOBS_AT_ONCE = 32
+"""Jobs that one node works on side by side."""
+LOOK_AGAIN_SECONDS = 0.5
+"""How soon a job that had to wait is looked at again."""
+KEPT_SECONDS = 30 * 86_400.0
+"""How long ended jobs are kept."""
+SLICE = 500
+"""Rows deleted in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a batch came: how many events it dealt with. `landed` is False when the job is another's by now."""
+
+    count: int
+    landed: bool
+
+
+class Deed(Protocol):
+    """What a kind of job does to events."""
+
+    async def why_wait(self, found: Sequence[FoundEvent]) -> str | None:
+        """In words, why nothing should be done to these events now; None when nothing stands against it."""
+        ...
+
+    async def carry_out(self, job: BulkJobRow, found: Sequence[FoundEvent]) -> Reached:
+        """Do it to the first of these events, or to all, and record it."""
+        ...
+
+
+class BulkWork:
+    """This node's share of the bulk jobs."""
+
+    def __init__(
+        self,
+        store: Store,
+        deeds: Mapping[BulkKind, Deed],
+        *,
+        clock: Clock,
+        node_id: str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._deeds = deeds
+        self._sleep = sleep
+        self._clock = clock
+        self._node_id = node_id
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def look(self) -> None:
+        """Take up jobs that nobody works on."""
+        free = JOBS_AT_ONCE - len(self._tasks)
+        if free <= 0 or not await self._store.read(has_free_job):
+            return
+        tokens = [new_token() for _ in range(free)]
+        for job_id, token in await self._store.write(lease_jobs, self._node_id, tokens, self._clock()):
+            task = asyncio.create_task(self._work(job_id, token), name=f"bulk job {job_id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def settle(self) -> None:
+        """Wait until no job is being worked on here."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    async def stop(self) -> None:
+        """Leave the jobs where they are, for the next node to go on with. StoreUnavailable when that can't be said."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._store.write(free_jobs, [self._node_id])
+
+    async def forget(self) -> None:
+        """Delete what ended long ago, slice by slice."""
+        while await self._store.write(forget_jobs, later(self._clock(), -KEPT_SECONDS), SLICE):
+            continue
+
+    # --- one job ---------------------------------------------------------------------------------------------------
+
+    async def _work(self, job_id: str, token: str) -> None:
+        while True:
+            try:
+                return await self._go_through(job_id, token)
+            except StoreUnavailable as error:
+                observe.emit(observe.STORE_LOST, during=f"bulk job {job_id}", reason=str(error))
+                await self._sleep(LOOK_AGAIN_SECONDS)
+            except Exception as error:
+                observe.emit(observe.BULK_JOB_CRASHED, error=error, job=job_id)
+                words = f"{type(error).__name__} inside Crossdock; the log tells more under its id"
+                return await self._end(job_id, token, BulkMove.FAIL, words)
+
+    async def _go_through(self, job_id: str, token: str) -> None:
+        while True:
+            job = await self._store.read(leased_job, job_id, token)
+            if job is None:
+                return
+            if job.total is None:
+                await self._count(job, token)
+            elif not await self._take_batch(job, token):
+                return
+
+    async def _count(self, job: BulkJobRow, token: str) -> None:
+        """Find out how many events there are, window by window; one that is paused meanwhile counts again later."""
+        total, after, wanted = 0, job.cursor, filter_of(job)
+        while await self._store.read(leased_job, job.id, token) is not None:
+            count, after = await self._store.read(count_bite, job.workspace_id, wanted, after=after)
+            total += count
+            if after is None:
+                await self._store.write(set_total, job.id, token, total)
+                return
+
+    async def _take_batch(self, job: BulkJobRow, token: str) -> bool:
+        """Deal with the next events; False when the job has come to its end."""
+        began, rate, deed = _monotonic(), float(job.request["rate"]), self._deeds[job.kind]
+        bite = await self._store.read(
+            bite_of_events,
+            job.workspace_id,
+            filter_of(job),
+            limit=min(MAX_BATCH, batch_size(rate)),
+            after=job.cursor,
+        )
+        if not bite.found:
+            if bite.after is None:
+                await self._end(job.id, token, BulkMove.FINISH)
+                return False
+            batch = Batch(job.id, token, job.cursor, bite.after)  # no match in this window: go on behind it
+            return bool(await self._store.write(record_items, batch, []))
+        reason = await deed.why_wait(bite.found)
+        if reason is not None:
+            if reason != job.waiting_because:
+                await self._store.write(set_waiting, job.id, token, reason)
+            await self._sleep(LOOK_AGAIN_SECONDS)
+            return True
+        reached = await deed.carry_out(job, bite.found)
+        now = _monotonic()
+        await self._sleep(next_batch_at(began, now, reached.count, rate) - now)
+        return reached.landed
+
+    async def _end(self, job_id: str, token: str, move: BulkMove, error: str | None = None) -> None:
+        if await self._store.write(end_job, job_id, token, move, self._clock(), error):
+            observe.emit(observe.BULK_JOB_ENDED, job=job_id, error_text=error)
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()
