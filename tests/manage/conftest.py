@@ -9,7 +9,9 @@ import pytest
 from crossdock.catalog import Catalog
 from crossdock.manage.actor import Actor
 from crossdock.manage.apply import Apply
+from crossdock.manage.connections import Connections
 from crossdock.manage.documents import Rules
+from crossdock.manage.drafts import Drafts
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
 from crossdock.manage.tokens import AdminToken, Tokens
@@ -21,6 +23,7 @@ from crossdock.run.compile import compile_workflow
 from crossdock.store import Store
 from crossdock.store.configuration import ensure_workspace
 from crossdock.vault import Vault
+from tests.support.connections import Tries, connections_of
 from tests.support.held import HeldClock
 
 ADMIN_TOKEN = "token-of-the-settings"
@@ -37,8 +40,11 @@ class Desk:
     vault: Vault
     catalog: Catalog
     integrations: Integrations
+    connections: Connections
+    tries: Tries
     keys: Keys
     workflows: Workflows
+    drafts: Drafts
     tokens: Tokens
     apply: Apply
     alice: Actor
@@ -55,15 +61,21 @@ async def desk(store: Store, clock: HeldClock) -> Desk:
     catalog = Catalog(store, vault)
     ports = IntegrationPorts(store, vault, catalog, RULES, clock, "https://hooks.example")
     integrations = Integrations(ports)
+    tries = Tries()
+    connections = connections_of(store, vault, catalog, clock, tries)
+    workflows = Workflows(ports, integrations)
     return Desk(
         store=store,
         vault=vault,
         catalog=catalog,
         integrations=integrations,
+        connections=connections,
+        tries=tries,
         keys=Keys(KeyPorts(store, catalog, clock)),
-        workflows=Workflows(ports, integrations),
+        workflows=workflows,
+        drafts=Drafts(ports, integrations, workflows),
         tokens=Tokens(store, clock, [AdminToken("admin token", ADMIN_TOKEN, home, "default")]),
-        apply=Apply(integrations),
+        apply=Apply(integrations, connections),
         alice=Actor("alice", home, "default", "admin"),
         bob=Actor("bob", home, "default", "operator"),
         charlie=Actor("charlie", home, "default", "viewer"),

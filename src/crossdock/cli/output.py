@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import typer
 
+from crossdock.manage.yaml_text import yaml_text
 from crossdock.model.outcome import Json
 from crossdock.model.time import parse_instant, seconds_between
+
+__all__ = ["between", "colored", "compact", "duration_words", "show_table", "yaml_text"]
 
 _COLORS = {
     "succeeded": "green", "enabled": "green", "delivered": "green", "active": "green", "ok": "green",
@@ -76,24 +78,3 @@ def compact(value: Json, limit: int = 300) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters; --json shows all)"
-
-
-def _write_null(representer: Any, _value: None) -> Any:
-    # The library writes nothing at all, which people take for a mistake.
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
-
-
-def yaml_text(document: Any) -> str:
-    """A document as people write it."""
-    import io
-
-    from ruamel.yaml import YAML
-
-    writer = YAML()
-    writer.default_flow_style = False
-    writer.width = 110
-    writer.indent(mapping=2, sequence=4, offset=2)
-    writer.representer.add_representer(type(None), _write_null)
-    text = io.StringIO()
-    writer.dump(document, text)
-    return text.getvalue()

@@ -181,12 +181,24 @@ class Integrations:
             await self._write(save.change, save.read_revision)
         return self._document(await self.stored(actor, save.change.row.id))
 
-    async def publish(self, stored: StoredIntegration, number: int, connections: frozenset[str]) -> None:
-        """Let new events run through the workflow version `number`, which exists and uses these connections."""
+    async def publish(
+        self,
+        actor: Actor,
+        stored: StoredIntegration,
+        number: int,
+        *,
+        connections: frozenset[str],
+        returns_to: int | None = None,
+    ) -> None:
+        """Let new events run through the workflow version `number`, which exists and uses these connections.
+
+        `returns_to` is the position of the publication that a rollback goes back to.
+        """
         row = replace(
             stored.row, workflow_number=number, revision=stored.row.revision + 1, updated_at=self._ports.now()
         )
-        await self._write(IntegrationChange(row, connections=connections), stored.row.revision)
+        change = IntegrationChange(row, author=actor.name, connections=connections, returns_to=returns_to)
+        await self._write(change, stored.row.revision)
 
     async def _write(self, change: IntegrationChange, read_revision: int | None) -> None:
         if read_revision is None:

@@ -15,6 +15,7 @@ from crossdock.model.time import Instant
 from crossdock.store.configuration import touch
 from crossdock.store.connections import hold_connections
 from crossdock.store.keys import usable_key_counts
+from crossdock.store.publications import add_publication
 from crossdock.store.schema import api_key, integration, workflow_version, workspace
 from crossdock.store.secrets import SecretRow, drop_secrets, drop_secrets_of, put_secrets, secrets_by_owner
 from crossdock.store.versions import VersionRow, add_version, last_number, version
@@ -50,6 +51,8 @@ class IntegrationChange:
     author: str = ""
     connections: frozenset[str] = frozenset()
     """The names of those that the workflow uses which is published by this: they have to be there still."""
+    returns_to: int | None = None
+    """The position of the publication that a rollback goes back to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ def add_integration(connection: Connection, change: IntegrationChange) -> Integr
         connection.execute(insert(integration).values(_values(change.row)))
     except IntegrityError:
         raise _lost_race() from None
-    return _finish(connection, change)
+    return _finish(connection, change, 0)
 
 
 def save_integration(
@@ -86,6 +89,8 @@ def save_integration(
     taken = _find_taken(connection, change.row)
     if taken is not None:
         return taken
+    published = select(integration.c.workflow_number).where(integration.c.id == change.row.id)
+    was_published = connection.execute(published).scalar() or 0
     guarded = update(integration).where(
         integration.c.id == change.row.id,
         integration.c.workspace_id == change.row.workspace_id,
@@ -95,7 +100,7 @@ def save_integration(
         landed = connection.execute(guarded.values(_values(change.row))).rowcount == 1
     except IntegrityError:
         raise _lost_race() from None
-    return _finish(connection, change) if landed else Stale()
+    return _finish(connection, change, was_published) if landed else Stale()
 
 
 def delete_integration(connection: Connection, workspace_id: str, integration_id: str) -> bool:
@@ -229,8 +234,8 @@ def _find_taken(connection: Connection, row: IntegrationRow) -> Taken | None:
     )
 
 
-def _finish(connection: Connection, change: IntegrationChange) -> IntegrationRow:
-    """The rest of a save whose row landed: secrets, the new workflow version, the count of changes."""
+def _finish(connection: Connection, change: IntegrationChange, was_published: int) -> IntegrationRow:
+    """The rest of a save whose row landed: secrets, the new workflow version, its publication, the count of changes."""
     row = change.row
     hold_connections(connection, row.workspace_id, change.connections)
     if change.dropped_secrets:
@@ -241,6 +246,15 @@ def _finish(connection: Connection, change: IntegrationChange) -> IntegrationRow
         add_version(connection, VersionRow(row.id, number, change.workflow, row.updated_at, change.author))
         connection.execute(update(integration).where(integration.c.id == row.id).values(workflow_number=number))
         row = replace(row, workflow_number=number)
+    if row.workflow_number != was_published:
+        add_publication(
+            connection,
+            row.id,
+            row.workflow_number,
+            at=row.updated_at,
+            by=change.author,
+            returns_to=change.returns_to,
+        )
     touch(connection)
     return row
 
