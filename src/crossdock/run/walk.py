@@ -117,37 +117,37 @@ class _Place:
 
 class _Walk:
     def __init__(self, run: LeasedRun, workflow: CompiledWorkflow, ports: WalkPorts) -> None:
-        self._run = run
+        self.run = run
         self._workflow = workflow
-        self._ports = ports
+        self.ports = ports
         progress = progress_of(run.journal)
         self._position = progress.position
-        self._known = progress.records
-        self._result = progress.result
-        self._new_result: Result | None = None
-        self._records: list[StepRecord] = []
-        self._emissions: list[Emission] = []
-        self._free: asyncio.Semaphore | None = None
+        self.known = progress.records
+        self.result = progress.result
+        self.new_result: Result | None = None
+        self.records: list[StepRecord] = []
+        self.emissions: list[Emission] = []
+        self.free: asyncio.Semaphore | None = None
 
     async def go(self) -> RunEnd:
-        names = event_names(self._run.event, self._ports.name_of(self._run.event.integration_id), self._run.attempts)
+        names = event_names(self.run.event, self.ports.name_of(self.run.event.integration_id), self.run.attempts)
         if self._workflow.vars is not None:
             try:
                 names["vars"] = self._workflow.vars.evaluate(names)
             except ExpressionError as error:
-                return Broken(self._entry(), Failure("expression", f"vars: {error}", permanent=True), self._result)
+                return Broken(self._entry(), Failure("expression", f"vars: {error}", permanent=True), self.result)
         place = _Place("", names, names["steps"], False, None)
-        match await self._through(self._workflow.steps, place):
+        match await self.through(self._workflow.steps, place):
             case Stop(failure, result):
-                return Broken(self._entry(), failure, self._result or result)
+                return Broken(self._entry(), failure, self.result or result)
             case Wait(until):
                 return Paused(self._entry(), until)
             case _:
                 return self._ended(place.last)
 
-    async def _through(self, steps: Steps, place: _Place) -> Stop | Wait | Halted | None:
+    async def through(self, steps: Steps, place: _Place) -> Stop | Wait | Halted | None:
         """Take the run through a list of steps; None when it came to its end."""
-        guide = self._ports.guide
+        guide = self.ports.guide
         for step in steps:
             path = place.prefix + step.step.id
             if guide is not None:
@@ -155,11 +155,11 @@ class _Walk:
                     return Halted()
             elif place.halt is not None and place.halt.is_set:
                 return Halted()
-            known = self._known.get(path)
+            known = self.known.get(path)
             if known is not None and is_finished(step.step, known):
                 _keep(known, step, place)
                 continue
-            if known is not None and place.prefix and known.until is not None and known.until > self._ports.now():
+            if known is not None and place.prefix and known.until is not None and known.until > self.ports.now():
                 return Wait(known.until)
             end = await self._take(step, path, known, place)
             if end is not None:
@@ -172,8 +172,8 @@ class _Walk:
         """Do one step; what keeps the list from going on, if something does."""
         turn = _Turn(self, step, path, known, place)
         names = place.names
-        if self._ports.guide is not None:
-            names = self._ports.guide.names_at(path, names)
+        if self.ports.guide is not None:
+            names = self.ports.guide.names_at(path, names)
         try:
             if step.when is not None and not step.when.evaluate(names):
                 turn.record(StepStatus.SKIPPED, attempts=0)
@@ -187,9 +187,9 @@ class _Walk:
 
     def _entry(self) -> JournalEntry | None:
         """What is not durable yet; None when everything is."""
-        if not self._records and self._new_result is None:
+        if not self.records and self.new_result is None:
             return None
-        return JournalEntry(self._position, tuple(self._records), self._new_result, tuple(self._emissions))
+        return JournalEntry(self._position, tuple(self.records), self.new_result, tuple(self.emissions))
 
     async def checkpoint(self) -> None:
         """Make durable what is finished. Steps side by side may do so at once: each entry has a position of its own."""
@@ -197,19 +197,19 @@ class _Walk:
         if entry is None:
             return
         self._position += 1
-        self._records = []
-        self._emissions = []
-        self._new_result = None
-        if not await self._ports.checkpoint(self._run, entry):
-            raise LeaseLost(self._run.event.id)
+        self.records = []
+        self.emissions = []
+        self.new_result = None
+        if not await self.ports.checkpoint(self.run, entry):
+            raise LeaseLost(self.run.event.id)
         if entry.result is not None:
-            self._ports.answered(self._run, entry.result)
+            self.ports.answered(self.run, entry.result)
 
     def _ended(self, last: Json) -> Ended:
-        if self._result is None:
-            self._result = Result(200, _JSON_HEADERS, msgspec.json.encode(last))
-            self._new_result = self._result if self._workflow.steps else None
-        return Ended(self._entry(), self._result)
+        if self.result is None:
+            self.result = Result(200, _JSON_HEADERS, msgspec.json.encode(last))
+            self.new_result = self.result if self._workflow.steps else None
+        return Ended(self._entry(), self.result)
 
 
 class _Turn:
@@ -223,7 +223,7 @@ class _Turn:
         self._path = path
         self._known = known
         self._place = place
-        self._started_at = walk._ports.now()
+        self._started_at = walk.ports.now()
         self.given: Json = None
 
     async def go(self) -> Stop | Wait | Halted | None:
@@ -249,13 +249,13 @@ class _Turn:
                     if not isinstance(following, TryAgain):
                         return await self.failed(failure, None, tries)
                     if following.pauses:
-                        until = later(self._walk._ports.now(), following.wait)
+                        until = later(self._walk.ports.now(), following.wait)
                         self.record(StepStatus.FAILED, attempts=tries, error=failure, until=until)
                         return Wait(until)
                     await asyncio.sleep(following.wait)
 
     def _after_failed_try(self, failure: Failure, tries: int) -> TryAgain | GiveUp:
-        ports = self._walk._ports
+        ports = self._walk.ports
         if ports.guide is not None:
             return ports.guide.after_failed_try(self._path, failure)
         return after_failed_try(self._step.step, failure, tries, ports.fraction())
@@ -264,23 +264,23 @@ class _Turn:
         walk, action = self._walk, self._step.action
         known = self._known
         context = StepContext(
-            event=walk._run.event,
+            event=walk.run.event,
             path=self._path,
-            attempt=walk._run.attempts,
+            attempt=walk.run.attempts,
             timeout=self._step.step.timeout,
-            outside=walk._ports.outside,
-            now=walk._ports.now,
+            outside=walk.ports.outside,
+            now=walk.ports.now,
             due=known.until if known is not None and known.status is StepStatus.WAITING else None,
             inner=self if action.branches else None,
         )
         if action.branches:
             return await action.perform(self.given, context)
         if action.is_pure:
-            return await walk._ports.perform(self._step, self.given, context)
-        if walk._free is None:
-            walk._free = asyncio.Semaphore(STEPS_AT_ONCE)
-        async with walk._free:
-            return await walk._ports.perform(self._step, self.given, context)
+            return await walk.ports.perform(self._step, self.given, context)
+        if walk.free is None:
+            walk.free = asyncio.Semaphore(STEPS_AT_ONCE)
+        async with walk.free:
+            return await walk.ports.perform(self._step, self.given, context)
 
     async def run(
         self, steps: Steps, *, part: str = "", names: Mapping[str, Json] | None = None, halt: Halt | None = None
@@ -295,7 +295,7 @@ class _Turn:
             halt=halt or outer.halt,
             own={},
         )
-        end = await self._walk._through(steps, place)
+        end = await self._walk.through(steps, place)
         return Finished(place.own or {}, place.last) if end is None else end
 
     def halt(self) -> Halt:
@@ -305,13 +305,13 @@ class _Turn:
         walk = self._walk
         self.record(StepStatus.SUCCEEDED, attempts=tries, output=done.output)
         if done.emission is not None:
-            walk._emissions.append(done.emission)
-        is_answer = done.result is not None and walk._result is None
+            walk.emissions.append(done.emission)
+        is_answer = done.result is not None and walk.result is None
         if is_answer:
-            walk._result = walk._new_result = done.result
+            walk.result = walk.new_result = done.result
         if is_answer or not self._step.action.is_pure:
             await self._before_effects()
-        elif len(walk._records) >= RECORDS_AT_ONCE:
+        elif len(walk.records) >= RECORDS_AT_ONCE:
             await walk.checkpoint()
 
     async def failed(self, failure: Failure, result: Result | None, tries: int) -> Stop | None:
@@ -344,19 +344,19 @@ class _Turn:
             kind=self._step.step.kind,
             status=status,
             started_at=self._started_at,
-            finished_at=self._walk._ports.now(),
+            finished_at=self._walk.ports.now(),
             attempts=attempts,
             input=_cut(self.given) if self._step.action.records_input else None,
             output=output,
             error=error,
             until=until,
-            start=self._walk._run.attempts,
+            start=self._walk.run.attempts,
         )
-        self._walk._records.append(record)
-        if self._walk._ports.guide is not None:
-            self._walk._ports.guide.recorded(record)
+        self._walk.records.append(record)
+        if self._walk.ports.guide is not None:
+            self._walk.ports.guide.recorded(record)
         if self._place.prefix or until is not None:
-            self._walk._known[self._path] = record
+            self._walk.known[self._path] = record
         _keep(record, self._step, self._place)
 
 
