@@ -48,7 +48,7 @@ from crossdock.outbound.guard import Guard
 from crossdock.receive.answers import Answers
 from crossdock.receive.app import ReceiveApp
 from crossdock.run.compile import compile_workflow
-from crossdock.run.functions import Functions
+from crossdock.run.functions import Functions, Isolation
 from crossdock.run.outside import Outside
 from crossdock.run.settling import Settling
 from crossdock.run.stage import RunStage
@@ -143,7 +143,8 @@ class Node:
         self.store = Store(open_database(settings.database_url), self.metrics.commit)
         self.vault = load_vault(settings.data, settings.secret("master_key"))
         self.catalog = Catalog(self.store, self.vault)
-        self.functions = Functions(settings.workflows, settings.threads)
+        isolation = Isolation(settings.processes, settings.process_memory * 1024**2, settings.process_environment)
+        self.functions = Functions(settings.workflows, settings.threads, isolation)
         self.demo = _demo(settings)
         targets = settings.allowed_targets
         opened = self.demo.allowed_networks if self.demo else ()

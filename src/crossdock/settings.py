@@ -128,6 +128,14 @@ def _parse_host(word: str) -> str:
     return host
 
 
+def check_names(value: frozenset[str]) -> frozenset[str]:
+    for name in value:
+        if name.startswith(ENV_PREFIX):
+            raise ValueError(f"{name} is this program's own; functions are not to know it")
+    return value
+
+
+Names = Annotated[frozenset[str], NoDecode, BeforeValidator(split_words), AfterValidator(check_names)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(parse_networks)]
 Targets = Annotated[AllowedTargets, NoDecode, BeforeValidator(parse_allowed_targets)]
 Roles = Annotated[frozenset[Role], NoDecode, BeforeValidator(split_words), Field(min_length=1)]
@@ -176,6 +184,15 @@ class Settings(BaseSettings):
         100_000, ge=1, description="Unfinished runs from which on calls are answered 503 with Retry-After."
     )
     demo: bool = Field(False, description="Add an example integration and a sink for its replies.")
+    processes: int = Field(
+        2, ge=1, le=128, description="Processes for `python` steps with `isolation: process`, and for JSONata."
+    )
+    process_memory: int = Field(512, ge=128, le=1_048_576, description="MiB of memory for each of these processes.")
+    process_environment: Names = Field(
+        frozenset(),
+        description="Comma-separated environment variables that functions in these processes may read. Default: "
+        "only those that Python needs.",
+    )
 
     admin_token: Token | None = Field(
         None, description="A token with all rights on the admin API of the default workspace."

@@ -21,20 +21,25 @@ from tests.support.waiting import wait_until
 
 OURS = "from crossdock.workflows import Retry, Stop\n"
 AROUND = Compiling(STEP_NAMES, lambda *_: ())
+BOTH = ("thread", "process")
 Make = Callable[..., Functions]
 
 
-async def call(functions: Functions, name: str, timeout: float = 5, **arguments: Any) -> Any:
+async def call(
+    functions: Functions, name: str, timeout: float = 20, isolation: str = "thread", **arguments: Any
+) -> Any:
     """What a step that calls the function ends in."""
-    step = compile_python({"function": f"work:{name}", "arguments": arguments}, "python", AROUND)
+    settings = {"function": f"work:{name}", "arguments": arguments, "isolation": isolation}
+    step = compile_python(settings, "python", AROUND)
     context = StepContext(event(), "call", 2, timeout, outside_of(functions), HeldClock())
     return await step.perform(step.prepare({}), context)
 
 
-async def test_a_function_returns_json(functions_of: Make):
+@pytest.mark.parametrize("isolation", BOTH)
+async def test_a_function_returns_json(functions_of: Make, isolation):
     functions = functions_of("def add(a, b):\n    return {'sum': a + b, 'pair': (a, b)}")
 
-    outcome = await call(functions, "add", a=1, b=2.5)
+    outcome = await call(functions, "add", a=1, b=2.5, isolation=isolation)
 
     assert outcome.output == {"sum": 3.5, "pair": [1, 2.5]}
 
@@ -51,24 +56,27 @@ async def test_a_sync_function_runs_in_a_thread(functions_of: Make):
     assert (await call(functions, "where")).output == "crossdock-function"
 
 
-async def test_a_function_may_ask_for_its_context(functions_of: Make):
+@pytest.mark.parametrize("isolation", BOTH)
+async def test_a_function_may_ask_for_its_context(functions_of: Make, isolation):
     functions = functions_of("def tell(*, context):\n    return context")
 
-    outcome = await call(functions, "tell")
+    outcome = await call(functions, "tell", isolation=isolation)
 
     assert outcome.output == {"event_id": "evt_1", "idempotency_key": "evt_1:call", "attempt": 2, "step": "call"}
 
 
-async def test_a_function_gets_a_copy(functions_of: Make):
+@pytest.mark.parametrize("isolation", BOTH)
+async def test_a_function_gets_a_copy(functions_of: Make, isolation):
     functions = functions_of("def spoil(order):\n    order['lines'].append(1)\n    return order")
     order = {"lines": [0]}
 
-    outcome = await call(functions, "spoil", order=order)
+    outcome = await call(functions, "spoil", order=order, isolation=isolation)
 
     assert outcome.output == {"lines": [0, 1]}
     assert order == {"lines": [0]}
 
 
+@pytest.mark.parametrize("isolation", BOTH)
 @pytest.mark.parametrize(
     ("source", "kind", "message", "permanent"),
     [
@@ -99,6 +107,16 @@ async def test_a_function_gets_a_copy(functions_of: Make):
         ("def f():\n    return '\\ud800'", "not_json", "surrogate", True),
         ("def f():\n    a = []\n    a.append(a)\n    return a", "not_json", "contains itself", True),
         ("def f():\n    return 'x' * 9_000_000", "not_json", "larger than 8 MiB", True),
+        ("def f():\n    return ['\\0' * 1_000] * 1_500", "not_json", "larger than 8 MiB", True),
+        ("def f():\n    return [None] * 2_000_000", "not_json", "larger than 8 MiB", True),
+        ("def f():\n    return {'n': 10 ** 5_000}", "not_json", "result.n is an integer of more than 4,300", True),
+        (
+            "class Odd(Exception):\n    def __str__(self):\n        raise ValueError\ndef f():\n    raise Odd",
+            "python_error",
+            "Odd (work.py:5)",
+            False,
+        ),
+        ("def f():\n    return f()", "python_error", "RecursionError: maximum recursion depth", False),
         ("def g():\n    pass", "function_missing", "work has no function 'f'; there are: g", True),
         ("from os import system as f", "function_missing", "no function 'f'", True),
         ("class f:\n    pass", "function_missing", "no function 'f'", True),
@@ -106,8 +124,8 @@ async def test_a_function_gets_a_copy(functions_of: Make):
         ("def f(:", "function_missing", "(work.py:1)", True),
     ],
 )
-async def test_what_goes_wrong_is_told(functions_of: Make, source, kind, message, permanent):
-    outcome = await call(functions_of(source), "f")
+async def test_what_goes_wrong_is_told(functions_of: Make, source, kind, message, permanent, isolation):
+    outcome = await call(functions_of(source), "f", isolation=isolation)
 
     assert outcome.failure.kind == kind
     assert message in outcome.failure.message
@@ -115,10 +133,14 @@ async def test_what_goes_wrong_is_told(functions_of: Make, source, kind, message
     assert "Traceback" not in outcome.failure.message
 
 
-async def test_a_request_to_try_later_is_kept(functions_of: Make):
-    functions = functions_of("from crossdock.workflows import Retry\ndef f():\n    raise Retry('later', 7)")
+@pytest.mark.parametrize("isolation", BOTH)
+@pytest.mark.parametrize(
+    ("asked", "kept"), [("7", 7), ("0.5", 0.5), ("None", None), ("-1", None), ("'soon'", None), ("1e400", None)]
+)
+async def test_a_request_to_try_later_is_kept(functions_of: Make, asked, kept, isolation):
+    functions = functions_of(f"from crossdock.workflows import Retry\ndef f():\n    raise Retry('later', {asked})")
 
-    assert (await call(functions, "f")).failure.retry_after == 7
+    assert (await call(functions, "f", isolation=isolation)).failure.retry_after == kept
 
 
 async def test_printing_breaks_nothing(functions_of: Make, capsys: pytest.CaptureFixture[str]):
@@ -196,14 +218,15 @@ def change(functions: Functions, source: str, name: str = "work.py") -> list[str
     return functions.refresh()
 
 
-async def test_a_changed_module_is_read_again(functions_of: Make):
+@pytest.mark.parametrize("isolation", BOTH)
+async def test_a_changed_module_is_read_again(functions_of: Make, isolation):
     functions = functions_of("def f():\n    return 1")
-    await call(functions, "f")
+    await call(functions, "f", isolation=isolation)
 
     problems = change(functions, "def f():\n    return 2  # changed")
 
     assert problems == []
-    assert (await call(functions, "f")).output == 2
+    assert (await call(functions, "f", isolation=isolation)).output == 2
 
 
 async def test_nothing_is_read_when_nothing_changed(functions_of: Make):
@@ -215,7 +238,8 @@ async def test_nothing_is_read_when_nothing_changed(functions_of: Make):
     assert functions.find("work:f") is before
 
 
-async def test_a_broken_module_stays_what_it_was_and_is_reported(functions_of: Make):
+@pytest.mark.parametrize("isolation", BOTH)
+async def test_a_broken_module_stays_what_it_was_and_is_reported(functions_of: Make, isolation):
     functions = functions_of("def f():\n    return 1")
 
     problems = change(functions, "def f():\n    return 2\n\ndef g(:\n")
@@ -223,7 +247,7 @@ async def test_a_broken_module_stays_what_it_was_and_is_reported(functions_of: M
     assert problems == functions.problems
     assert "work: SyntaxError" in problems[0]
     assert "(work.py" in problems[0] or "line 4" in problems[0]
-    assert (await call(functions, "f")).output == 1
+    assert (await call(functions, "f", isolation=isolation)).output == 1
 
 
 async def test_what_is_wrong_at_the_start_is_told_once(functions_of: Make):
@@ -251,15 +275,16 @@ async def test_a_call_under_way_keeps_its_code(functions_of: Make):
     assert found.callable() == 1
 
 
+@pytest.mark.parametrize("isolation", BOTH)
 @pytest.mark.parametrize("package", ["shared/rates.py", "shared/__init__.py"])
-async def test_modules_may_import_one_another(functions_of: Make, package):
+async def test_modules_may_import_one_another(functions_of: Make, package, isolation):
     functions = functions_of("def f():\n    return 0")
     change(functions, "", package)
     change(functions, "RATE = 3", "shared/rates.py")
     change(functions, "from shared.rates import RATE\ndef f():\n    return RATE")
     change(functions, "RATE = 40", "shared/rates.py")
 
-    assert (await call(functions, "f")).output == 40
+    assert (await call(functions, "f", isolation=isolation)).output == 40
 
 
 @pytest.mark.parametrize("source", ["raise RuntimeError('no')", "import sys; sys.exit(1)", "import nothing_like_it"])

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -19,7 +20,11 @@ from types import ModuleType
 from typing import Any
 
 from crossdock.model.outcome import Json
-from crossdock.run.modules import FolderModules, described
+from crossdock.run.modules import FolderModules
+from crossdock.run.processes.environment import reduced
+from crossdock.run.processes.pool import NotThere, Processes, Raised
+from crossdock.run.processes.worker import Plan
+from crossdock.run.raised import described
 from crossdock.run.threads import Threads, run_on_loop
 
 ENTRY_POINT_GROUP = "crossdock.functions"
@@ -40,13 +45,28 @@ class Function:
     takes_context: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What functions with a process of their own may have."""
+
+    processes: int = 2
+    """So many at once."""
+    memory: int = 512 * 1024**2
+    """Bytes of address space of each."""
+    environment: Collection[str] = ()
+    """Environment variables that they get besides those that Python needs."""
+
+
 class Functions:
     """The functions of the folder and of installed packages. Create, call and close it on the event loop."""
 
-    def __init__(self, folder: Path | None, threads: int) -> None:
+    def __init__(self, folder: Path | None, threads: int, isolation: Isolation = Isolation()) -> None:
         self.folder = folder.resolve() if folder is not None else None
         self._modules = FolderModules(folder) if folder is not None else None
         self._threads = Threads(threads)
+        environment = reduced(os.environ, isolation.environment)
+        shown = None if self.folder is None else str(self.folder)
+        self._processes = Processes(isolation.processes, Plan(isolation.memory, environment, shown))
         self._found: dict[str, Function] = {}
         self._is_news = False
         self._read()
@@ -65,6 +85,7 @@ class Functions:
         if self._modules is not None and self._modules.refresh():
             self._found = {}
             self._is_news = True
+            self._processes.renew(self._modules.sources())
 
     @property
     def problems(self) -> list[str]:
@@ -96,19 +117,30 @@ class Functions:
 
         What it raises is always an Exception, even if it tried to end the process.
         """
-        given = dict(arguments)
-        if function.takes_context and "context" not in given:
-            given["context"] = context
+        given = _given(function, arguments, context)
         if function.is_async:
             return await run_on_loop(lambda: function.callable(**given), timeout)
         return await self._threads.run(lambda: function.callable(**given), timeout)
 
+    async def call_isolated(
+        self, function: Function, arguments: Mapping[str, Json], context: Json, timeout: float
+    ) -> Json:
+        """What the function returns or raises in a worker process; TimedOut, OutOfMemory, ProcessDied, AllBusy,
+        NotJson, Raised, FunctionMissing."""
+        try:
+            return await self._processes.call(function.name, _given(function, arguments, context), timeout)
+        except NotThere as missing:
+            raise FunctionMissing(str(missing)) from None
+
     def describe(self, error: BaseException) -> str:
         """What a function raised, in one line: type, text, and the place in the user's code."""
+        if isinstance(error, Raised):
+            return str(error)
         return described(error, self.folder)
 
     def close(self) -> None:
         self._threads.close()
+        self._processes.close()
         if self._modules is not None:
             self._modules.close()
 
@@ -145,6 +177,13 @@ class Functions:
         """Whether the function was written there: what a module merely imports is no function of it."""
         home = getattr(found, "__module__", None)
         return home == module.__name__ or (self._modules is not None and home in self._modules.loaded)
+
+
+def _given(function: Function, arguments: Mapping[str, Json], context: Json) -> dict[str, Json]:
+    given = dict(arguments)
+    if function.takes_context and "context" not in given:
+        given["context"] = context
+    return given
 
 
 def _takes_context(function: Callable[..., Any]) -> bool:

@@ -11,7 +11,6 @@ import importlib
 import importlib.machinery
 import importlib.util
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -19,13 +18,29 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import TypeAlias
 
+from crossdock.model.value import value
+from crossdock.run.raised import described
+
 _Stamp: TypeAlias = dict[Path, tuple[int, int]]
 
 
+@value
+class Source:
+    """A module's text, as it was when it was imported."""
+
+    text: str
+    path: str
+    is_package: bool
+
+
 class _FolderLoader(SourceFileLoader):
+    source: Source
+
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
-        code: CodeType = self.source_to_code(self.get_data(path), path)
+        content = self.get_data(path)
+        code: CodeType = self.source_to_code(content, path)
+        self.source = Source(importlib.util.decode_source(content), path, self.is_package(fullname))
         return code
 
 
@@ -86,6 +101,11 @@ class FolderModules:
         self.loaded, self.problems = loaded, problems
         return True
 
+    def sources(self) -> dict[str, Source]:
+        """The text of each module that is in use, which may be older than its file."""
+        loaders = {name: module.__loader__ for name, module in self.loaded.items()}
+        return {name: loader.source for name, loader in loaders.items() if isinstance(loader, _FolderLoader)}
+
     def close(self) -> None:
         self._forget(self.loaded)
         sys.meta_path.remove(self._finder)
@@ -121,25 +141,3 @@ class FolderModules:
         for name, module in list(sys.modules.items()):
             if name in modules or isinstance(getattr(module, "__loader__", None), _FolderLoader):
                 del sys.modules[name]
-
-
-def described(error: BaseException, folder: Path | None) -> str:
-    """The error's type and text, and the line of the user's own code that it comes from."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    place = _place(error, folder)
-    return text[:500] + (f" ({place})" if place and place not in text else "")
-
-
-def _place(error: BaseException, folder: Path | None) -> str | None:
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{Path(error.filename).name}:{error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if folder is not None and Path(frame.filename).is_relative_to(folder)]
-    if not own:
-        here = str(Path(__file__).parents[1])
-        own = [frame for frame in frames if not frame.filename.startswith((here, "<"))]
-    if not own:
-        return None
-    name = Path(own[-1].filename)
-    shown = name.relative_to(folder) if folder is not None and name.is_relative_to(folder) else Path(name.name)
-    return f"{shown}:{own[-1].lineno}"

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
+from crossdock.run.raised import catchable
+
 T = TypeVar("T")
 
 
@@ -21,7 +23,7 @@ class TooManyHang(Exception):
 
 
 class TimedOut(Exception):
-    """The call did not return in time. It may still be going on."""
+    """The call did not return in time; the message goes on behind the function's name. It may still be going on."""
 
 
 _Job: TypeAlias = tuple[Callable[[], Any], "asyncio.Future[Any]"]
@@ -84,7 +86,7 @@ class Threads:
                     worker.is_given_up = True
                     self.hanging += 1
             if future.cancelled():
-                raise TimedOut
+                raise TimedOut(f"did not return within {timeout:g} s")
             return future.result()
 
     def returned(self, worker: _Worker, future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
@@ -95,7 +97,7 @@ class Threads:
             return
         self._idle.append(worker)
         if error is not None:
-            future.set_exception(_catchable(error))
+            future.set_exception(catchable(error))
         else:
             future.set_result(value)
 
@@ -103,18 +105,6 @@ class Threads:
         """End the idle threads. Others end with their calls, or with the process."""
         while self._idle:
             self._idle.pop().take(None)
-
-
-class Exited(Exception):
-    """A function tried to end the process (`sys.exit`), or raised what nobody may catch."""
-
-
-def _catchable(error: BaseException) -> Exception:
-    """An exception that asyncio hands on without ending the event loop."""
-    if isinstance(error, Exception) and not isinstance(error, StopIteration):
-        return error
-    exited = Exited(f"{type(error).__name__}: {error}")
-    return exited.with_traceback(error.__traceback__)
 
 
 async def run_on_loop(make: Callable[[], Any], timeout: float) -> Any:
@@ -128,7 +118,7 @@ async def run_on_loop(make: Callable[[], Any], timeout: float) -> Any:
             task.cancel()
             task.add_done_callback(_forget)
     if not task.done():
-        raise TimedOut
+        raise TimedOut(f"did not return within {timeout:g} s")
     return task.result()
 
 
@@ -136,12 +126,12 @@ async def _contained(make: Callable[[], Any]) -> Any:
     try:
         return await make()
     except (SystemExit, KeyboardInterrupt) as error:  # a task would hand these on to the event loop, which ends
-        raise _catchable(error) from None
+        raise catchable(error) from None
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise _catchable(error) from None  # the function's own idea, not ours
+        raise catchable(error) from None  # the function's own idea, not ours
 
 
 def _forget(task: asyncio.Task[Any]) -> None:

@@ -9,21 +9,24 @@ from typing import Any
 
 from crossdock import workflows
 from crossdock.expressions import CompiledTree
-from crossdock.model.expression import OUTPUT_BYTES
 from crossdock.model.outcome import Done, Failure, Json, Retry, StepOutcome, Stop
-from crossdock.run.functions import FUNCTION_NAME, FunctionMissing
+from crossdock.run.functions import FUNCTION_NAME, FunctionMissing, Functions
+from crossdock.run.plain import NotJson, plain
+from crossdock.run.processes.pool import AllBusy, OutOfMemory, ProcessDied
+from crossdock.run.raised import said
 from crossdock.run.steps.contract import Compiling, StepContext
 from crossdock.run.steps.fields import refuse, require_object, value_at
 from crossdock.run.threads import TimedOut, TooManyHang
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
-_MAX_DEPTH = 100
+THREAD, PROCESS = "thread", "process"
 
 
 @dataclass(frozen=True, slots=True)
 class PythonCall:
     function: str
     arguments: CompiledTree
+    isolation: str = THREAD
     is_pure = False
     is_quick = False
     branches = ()
@@ -38,28 +41,43 @@ class PythonCall:
 
     async def perform(self, given: Json, context: StepContext) -> StepOutcome:
         timeout = DEFAULT_TIMEOUT_SECONDS if context.timeout is None else context.timeout
+        functions = context.outside.functions
         try:
-            function = context.outside.functions.find(self.function)
-            returned = await context.outside.functions.call(function, _copied(given), _told(context), timeout)
-        except FunctionMissing as missing:
-            return Stop(Failure("function_missing", f"{self.function}: {missing}", permanent=True))
-        except TimedOut:
-            return Retry(Failure("timeout", f"{self.function} did not return within {timeout:g} s"))
-        except TooManyHang as full:
-            return Retry(Failure("functions_busy", str(full)))
-        except workflows.Retry as again:
-            return Retry(Failure("python_retry", str(again), retry_after=again.after_seconds))
-        except workflows.Stop as stop:
-            return Stop(Failure(stop.kind, str(stop), permanent=True))
+            function = functions.find(self.function)
+            if self.isolation == PROCESS:
+                return Done(await functions.call_isolated(function, given, _told(context), timeout))
+            return Done(plain(await functions.call(function, _copied(given), _told(context), timeout)))
         except Exception as error:
-            return Retry(Failure("python_error", context.outside.functions.describe(error)))
-        return self._outcome(returned)
+            return self._failed(error, functions)
 
-    def _outcome(self, returned: Any) -> StepOutcome:
-        try:
-            return Done(_plain(returned, "result", _Size()))
-        except _NotJson as problem:
-            return Stop(Failure("not_json", f"{self.function} returned what is not JSON: {problem}", permanent=True))
+    def _failed(self, error: Exception, functions: Functions) -> StepOutcome:
+        match error:
+            case FunctionMissing():
+                return Stop(Failure("function_missing", f"{self.function}: {error}", permanent=True))
+            case NotJson():
+                message = f"{self.function} returned what is not JSON: {error}"
+                return Stop(Failure("not_json", message, permanent=True))
+            case workflows.Retry():
+                return Retry(Failure("python_retry", said(error), retry_after=_seconds(error.after_seconds)))
+            case workflows.Stop():
+                return Stop(Failure(error.kind, said(error), permanent=True))
+            case TooManyHang() | AllBusy():
+                return Retry(Failure("functions_busy", str(error)))
+            case TimedOut():
+                return Retry(Failure("timeout", f"{self.function} {error}"))
+            case OutOfMemory():
+                return Retry(Failure("out_of_memory", f"{self.function} {error}"))
+            case ProcessDied():
+                return Retry(Failure("process_died", f"{self.function}: {error}"))
+            case _:
+                return Retry(Failure("python_error", functions.describe(error)))
+
+
+def _seconds(asked: Any) -> float | None:
+    """How long a function asks to be left alone, if it is a time at all."""
+    if isinstance(asked, bool) or not isinstance(asked, int | float) or not 0 <= asked < math.inf:
+        return None
+    return float(asked)
 
 
 def _told(context: StepContext) -> Json:
@@ -80,60 +98,8 @@ def _copied(value: Json) -> Json:
     return value
 
 
-class _NotJson(Exception):
-    """The message names the place and what stands there."""
-
-
-class _Size:
-    def __init__(self) -> None:
-        self.left = OUTPUT_BYTES
-
-    def spend(self, size: int) -> None:
-        self.left -= size
-        if self.left < 0:
-            raise _NotJson(f"it is larger than {OUTPUT_BYTES // 1024**2} MiB")
-
-
-def _plain(value: Any, place: str, size: _Size, depth: int = 0) -> Json:
-    """A copy made of JSON types only, so that the function can't change what was recorded."""
-    if depth > _MAX_DEPTH:
-        raise _NotJson(f"it is nested more than {_MAX_DEPTH} deep (or contains itself)")
-    size.spend(4)
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise _NotJson(f"{place} is {value}, and JSON has finite numbers only")
-        return float(value)
-    if isinstance(value, str):
-        return _plain_text(value, place, size)
-    if isinstance(value, dict):
-        for key in value:
-            if not isinstance(key, str):
-                raise _NotJson(f"{place} has the key {key!r:.60}, and keys have to be text")
-        return {
-            _plain_text(key, place, size): _plain(item, f"{place}.{key}", size, depth + 1)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_plain(item, f"{place}[{index}]", size, depth + 1) for index, item in enumerate(value)]
-    raise _NotJson(f"{place} is a {type(value).__name__}")
-
-
-def _plain_text(value: str, place: str, size: _Size) -> str:
-    text = str(value)
-    size.spend(len(text))
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise _NotJson(f"{place} has half of a surrogate pair, which is no character") from None
-    return text
-
-
 def compile_python(settings: Json, field: str, around: Compiling) -> PythonCall:
-    written = require_object(settings, field, allowed=("function", "arguments"), required=("function",))
+    written = require_object(settings, field, allowed=("function", "arguments", "isolation"), required=("function",))
     function = written["function"]
     if not isinstance(function, str) or not FUNCTION_NAME.fullmatch(function):
         refuse(f"{field}.function", "a function is written as module:name, such as orders:book")
@@ -146,4 +112,7 @@ def compile_python(settings: Json, field: str, around: Compiling) -> PythonCall:
     for name in arguments:
         if not isinstance(name, str) or not name.isidentifier():
             refuse(f"{field}.arguments.{name}", "this can't be the name of an argument")
-    return PythonCall(function, value_at(arguments, f"{field}.arguments", around.names))
+    isolation = written.get("isolation", THREAD)
+    if isolation not in (THREAD, PROCESS):
+        refuse(f"{field}.isolation", "thread or process is needed")
+    return PythonCall(function, value_at(arguments, f"{field}.arguments", around.names), isolation)
