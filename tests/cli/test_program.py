@@ -99,9 +99,11 @@ def test_replay_by_id_makes_a_new_event(cli: Command, program: Program) -> None:
 def test_replay_by_filter_keeps_the_order(cli: Command, program: Program) -> None:
     first, second = (sent(cli, program, ORDER.replace("A-1001", "B-77")) for _ in range(2))
 
-    ended = cli("events", "replay", "--integration", NAME, "--q", "B-77", "--yes")
+    ended = cli("events", "replay", "--integration", NAME, "--q", "B-77", "--yes", "--json")
 
-    assert [line.split(" ")[0] for line in ended.out.splitlines()] == [first["id"], second["id"]]
+    items = cli("jobs", "items", ended.json["id"], "--json").json
+    assert [item["event_id"] for item in items] == [first["id"], second["id"]]
+    assert cli("events", "show", items[0]["new_event_id"], "--json").json["replay_of"] == first["id"]
 
 
 @pytest.mark.parametrize("words", [(), ("evt_1", "--status", "failed")])

@@ -63,6 +63,10 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection; the next request makes a new one."""
         self._connection.close()
 
     def send(

@@ -13,6 +13,7 @@ from crossdock.cli import output
 from crossdock.cli.client import Api, CommandFailed
 from crossdock.cli.options import DEFAULT_URL as DEFAULT_URL
 from crossdock.cli.options import AsJson, Limit, Token, Url, connect, find_integration, show_json
+from crossdock.model.outcome import Json
 
 app = typer.Typer(no_args_is_help=True, help="Look at events, follow them, run them again.")
 
@@ -111,9 +112,15 @@ def tail_events(
             typer.echo(json.dumps(event) if as_json else "  ".join(str(cell or "") for cell in _row(event)).rstrip())
 
 
+OptionalIds = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids, or none and a filter.")]
+Rate = Annotated[float | None, typer.Option("--rate", help="Events a second at most, with a filter. Default: 50.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before doing it to all that a filter finds.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Leave the job to the server; do not wait for its end.")]
+
+
 @app.command("replay")
 def replay_events(
-    event_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids, or none and a filter.")] = None,
+    event_ids: OptionalIds = None,
     integration: IntegrationFilter = None,
     status: StatusFilter = None,
     q: TextFilter = None,
@@ -124,17 +131,24 @@ def replay_events(
     version: Annotated[
         int | None, typer.Option("--workflow-version", help="Run with this version instead of the published one.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before replaying what a filter finds.")] = False,
+    rate: Rate = None,
+    yes: Yes = False,
+    detach: Detach = False,
+    as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     token: Token = None,
 ) -> None:
-    """Run events again, each as a new event. Ctrl-C stops between two of them."""
+    """Run events again, each as a new event: those with the ids, or all that a filter finds, as a job of the server."""
+    change: dict[str, Json] = {} if version is None else {"workflow_version": version}
     with connect(url, token) as api:
         wanted = _filter(
             api, integration, received=(after, before), failed_reply=failed_reply, status=status, q=q, key=key
         )
-        chosen = _chosen(api, event_ids or [], wanted, yes)
-        _replay(api, chosen, {} if version is None else {"workflow_version": version})
+        if _needs_job(event_ids, wanted):
+            job = _start_job(api, "replay", wanted, {**change, "rate": rate}, yes=yes)
+            _end_job(api, job, ("Replaying", "Replayed"), detach=detach, as_json=as_json)
+        else:
+            _replay(api, event_ids or [], change, as_json=as_json)
 
 
 EventIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of events.")]
@@ -147,9 +161,32 @@ def retry_events(event_ids: EventIds, url: Url = DEFAULT_URL, token: Token = Non
 
 
 @app.command("cancel")
-def cancel_events(event_ids: EventIds, url: Url = DEFAULT_URL, token: Token = None) -> None:
-    """Stop events: at once when they wait, at their next step when they are worked on."""
-    _move(event_ids, "cancel", url, token)
+def cancel_events(
+    event_ids: OptionalIds = None,
+    integration: IntegrationFilter = None,
+    status: StatusFilter = None,
+    q: TextFilter = None,
+    key: KeyFilter = None,
+    after: After = None,
+    before: Before = None,
+    rate: Rate = None,
+    yes: Yes = False,
+    detach: Detach = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+) -> None:
+    """Stop events: at once when they wait, at their next step when they are worked on.
+
+    Those with the ids, or all that a filter finds, as a job of the server.
+    """
+    with connect(url, token) as api:
+        wanted = _filter(api, integration, received=(after, before), status=status, q=q, key=key)
+        if _needs_job(event_ids, wanted):
+            job = _start_job(api, "cancel", wanted, {"rate": rate}, yes=yes)
+            _end_job(api, job, ("Canceling", "Canceled"), detach=detach, as_json=as_json)
+            return
+    _move(event_ids or [], "cancel", url, token)
 
 
 def _move(event_ids: list[str], move: str, url: str, token: str | None) -> None:
@@ -206,30 +243,68 @@ def _newcomers(api: Api, wanted: Filter, every: float) -> Iterator[dict[str, Any
         newest = max([newest, *(event["id"] for event in fresh)])
 
 
-def _chosen(api: Api, event_ids: list[str], wanted: Filter, yes: bool) -> list[str]:
+def _needs_job(event_ids: list[str] | None, wanted: Filter) -> bool:
     has_filter = any(value is not None for value in wanted.values())
     if bool(event_ids) == has_filter:
         raise typer.BadParameter("give ids, or a filter such as --integration NAME --status failed")
-    if event_ids:
-        return event_ids
-    found = [str(event["id"]) for event in api.items("events", query=wanted)]
-    if found and not yes:
-        typer.confirm(f"Replay {len(found)} events?", abort=True, err=True)
-    return found[::-1]  # in the order in which they came
+    return has_filter
 
 
-def _replay(api: Api, event_ids: list[str], change: dict[str, object]) -> None:
+def _start_job(api: Api, verb: str, wanted: Filter, options: dict[str, Json], *, yes: bool) -> dict[str, Any] | None:
+    """The new job; None when there is nothing to do."""
+    counted = sum(1 for _ in api.items("events", query=wanted, limit=_COUNTED))
+    if not counted:
+        return None
+    if not yes:
+        number = f"{counted} or more" if counted == _COUNTED else str(counted)
+        typer.confirm(f"{verb.capitalize()} {number} event{'' if counted == 1 else 's'}?", abort=True, err=True)
+    chosen: dict[str, Json] = {name: value for name, value in wanted.items() if value is not None}
+    if "has_failed_reply" in chosen:
+        chosen["has_failed_reply"] = True
+    given = {name: value for name, value in options.items() if value is not None}
+    job: dict[str, Any] = api.post("events", verb, document={"filter": chosen, **given})
+    return job
+
+
+_COUNTED = 1_000
+"""How many events are counted before somebody is asked; the job itself counts them all."""
+
+
+def _end_job(api: Api, job: dict[str, Any] | None, words: tuple[str, str], *, detach: bool, as_json: bool) -> None:
+    from crossdock.cli.jobs import follow
+
+    if job is None:
+        typer.echo("null" if as_json else "No such events.")
+        return
+    if not detach:
+        job = follow(api, job, words[0])
+    if as_json:
+        show_json(job)
+    elif detach:
+        typer.echo(f"{job['id']} is at work; `crossdock jobs show {job['id']}` tells how far it is.")
+    else:
+        rest = "".join(f", {job[name]} {name}" for name in ("skipped", "failed") if job[name])
+        typer.echo(f"{words[1]} {job['done']} event{'' if job['done'] == 1 else 's'}{rest}.")
+        typer.echo(f"crossdock jobs items {job['id']} tells of each.", err=True)
+    if job["failed"]:
+        raise typer.Exit(1)
+
+
+def _replay(api: Api, event_ids: list[str], change: dict[str, Json], *, as_json: bool) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    console, done = Console(stderr=True), 0
+    console, made = Console(stderr=True), []
     try:
         for event_id in track(event_ids, "Replaying", console=console, transient=True, disable=not console.is_terminal):
-            made = api.post("events", event_id, "replay", document=change)
-            done += 1
-            typer.echo(f"{event_id} -> {made['id']}")
+            made.append(api.post("events", event_id, "replay", document=change))
+            if not as_json:
+                typer.echo(f"{event_id} -> {made[-1]['id']}")
     except KeyboardInterrupt:
-        raise CommandFailed(f"stopped after {done} of {len(event_ids)} events") from None
+        raise CommandFailed(f"stopped after {len(made)} of {len(event_ids)} events") from None
     except CommandFailed as failure:
-        raise CommandFailed(f"stopped after {done} of {len(event_ids)} events: {failure}") from None
-    typer.echo(f"Replayed {done} event{'' if done == 1 else 's'}.", err=True)
+        raise CommandFailed(f"stopped after {len(made)} of {len(event_ids)} events: {failure}") from None
+    if as_json:
+        show_json(made)
+    else:
+        typer.echo(f"Replayed {len(made)} event{'' if len(made) == 1 else 's'}.", err=True)

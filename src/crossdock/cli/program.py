@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from crossdock.cli import configuration, events, integrations, lanes, operations, send, tokens
+from crossdock.cli import configuration, events, integrations, jobs, lanes, operations, send, tokens, what_if
 from crossdock.model.errors import CrossdockError
 
 app = typer.Typer(
@@ -35,6 +35,8 @@ app.add_typer(tokens.app, name="token", rich_help_panel=_SETUP)
 app.command(rich_help_panel=_WORK)(send.send)
 app.add_typer(events.app, name="events", rich_help_panel=_WORK)
 app.add_typer(lanes.app, name="lanes", rich_help_panel=_WORK)
+app.command("what-if", rich_help_panel=_WORK)(what_if.what_if)
+app.add_typer(jobs.app, name="jobs", rich_help_panel=_WORK)
 
 
 def run() -> int:
