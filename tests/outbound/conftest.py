@@ -17,8 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from crossdock.clock import system_now
+from crossdock.outbound.caller import HttpCaller
 from crossdock.outbound.client import HttpSender
 from crossdock.outbound.guard import Guard
+from tests.outbound.system import System, running
 
 Conversation: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -108,3 +110,17 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(path)
     return Certificate(server, ssl.create_default_context(cadata=signed.public_bytes(encoding).decode()))
+
+
+@pytest.fixture
+async def caller(sender: HttpSender) -> AsyncIterator[HttpCaller]:
+    """A caller that may call this machine."""
+    made = HttpCaller(sender)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def system(anyio_backend: str) -> AsyncIterator[System]:
+    async with running() as started:
+        yield started

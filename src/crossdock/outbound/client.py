@@ -1,18 +1,20 @@
 """Sending an HTTP request to an address that somebody configured, and telling plainly what came of it.
 
-A request is bounded in every direction: the whole exchange in time, the answer in bytes. Redirects are not followed,
-cookies not kept, compressed answers not unpacked, proxies of the environment not used. Connections are kept for reuse;
-each new one is opened to an address that was checked (`guard`, `resolve`).
+A request is bounded in every direction: the whole exchange in time, the answer in bytes. Cookies are not kept, proxies
+of the environment not used. Connections are kept for reuse; each new one is opened to an address that was checked
+(`guard`, `resolve`).
+
+There are two ways to send. `send` delivers something: the answer is kept for the record as it comes, cut where it gets
+long, and a redirect is a failure. `ask` wants the answer: it is unpacked, and has to be whole.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import functools
 import io
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -26,8 +28,10 @@ from crossdock import __version__
 from crossdock.clock import Clock
 from crossdock.model.delivery import SendReport
 from crossdock.model.time import Instant
+from crossdock.outbound.faults import describe_failure, readable
 from crossdock.outbound.guard import Guard, Target, TargetRefused
 from crossdock.outbound.resolve import CheckedResolver, Lookup, SystemLookup, calling, open_checked_socket
+from crossdock.outbound.unpacking import ACCEPTED, BrokeOff, Unreadable, unpacker_for
 
 Headers: TypeAlias = Sequence[tuple[str, str]]
 
@@ -36,6 +40,9 @@ STREAMED_BODY_BYTES = 512 * 1024
 """Larger bodies are written in pieces, so that other connections get their turn."""
 
 _DEFAULT_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"Crossdock/{__version__}"}
+
+
+_ACCEPT_ENCODING = ("Accept-Encoding", ACCEPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,16 @@ class SendLimits:
 DEFAULT_LIMITS = SendLimits()
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What goes out. `url` is absolute."""
+
+    method: str
+    url: str
+    headers: Headers = ()
+    body: bytes = b""
+
+
 @dataclass(slots=True)
 class _Answer:
     """What has come in so far; it counts even when the rest does not come any more."""
@@ -60,6 +77,10 @@ class _Answer:
     retry_after: float | None = None
 
 
+_Read: TypeAlias = Callable[[aiohttp.ClientResponse, _Answer], Awaitable[None]]
+"""Reads an answer's body."""
+
+
 class HttpSender:
     """Sends requests; one for the whole process, used from its event loop, closed at its end."""
 
@@ -68,7 +89,7 @@ class HttpSender:
     ) -> None:
         """`lookup` resolves names instead of the system; `trust` checks certificates instead of the system's store."""
         self._guard = guard
-        self._clock = clock
+        self.clock = clock
         self._system_lookup = SystemLookup() if lookup is None else None
         self._lookup = lookup or self._system_lookup
         self._trust = trust
@@ -79,26 +100,46 @@ class HttpSender:
         self, method: str, url: str, headers: Headers, body: bytes, limits: SendLimits = DEFAULT_LIMITS
     ) -> SendReport:
         """Send one request and report. Nothing that the other side does raises; a refused address is a report too."""
-        started_at = self._clock()
+        read = functools.partial(_keep_beginning, limit=limits.response_bytes)
+        return await self._try(Message(method, url, headers, body), limits.seconds, read)
+
+    async def ask(
+        self, message: Message, limits: SendLimits = DEFAULT_LIMITS, *, tls: ssl.SSLContext | None = None
+    ) -> SendReport:
+        """Send one request and report its whole answer, unpacked. Nothing that the other side does raises.
+
+        An answer that is too long or can't be unpacked is an error that trying again can't help; a redirect is an
+        answer like any other. `tls` checks certificates, and shows one, instead of what the sender was made with.
+        """
+        read = functools.partial(_read_whole, limit=limits.response_bytes)
+        asking = Message(message.method, message.url, (*message.headers, _ACCEPT_ENCODING), message.body)
+        return await self._try(asking, limits.seconds, read, tls)
+
+    async def _try(
+        self, message: Message, seconds: float, read: _Read, tls: ssl.SSLContext | None = None
+    ) -> SendReport:
+        started_at = self.clock()
         answer = _Answer()
         error: str | None = None
         permanent = False
         try:
-            target = self._read_target(url)
-            async with asyncio.timeout(limits.seconds):
-                await self._exchange(method, target, headers, body, limits, answer)
-        except TargetRefused as refusal:
+            target = self._read_target(message.url)
+            async with asyncio.timeout(seconds):
+                await self._exchange(target, message, answer, tls, read)
+        except (TargetRefused, Unreadable) as refusal:
             error, permanent = str(refusal), True
         except TimeoutError:
-            error = _too_late(limits, answer)
+            error = _too_late(seconds, answer)
+        except BrokeOff:
+            error = f"the answer of {target.host}:{target.port} broke off before its end"
         except (aiohttp.ClientError, OSError) as failure:
             error = describe_failure(failure, f"{target.host}:{target.port}")
         except ValueError as failure:  # aiohttp refuses to write a header that would break the request apart
             error, permanent = f"the request can't be sent: {failure}", True
         return SendReport(
             started_at=started_at,
-            finished_at=self._clock(),
-            request_headers=tuple(headers),
+            finished_at=self.clock(),
+            request_headers=tuple(message.headers),
             status=answer.status,
             response_headers=answer.headers,
             response_body=bytes(answer.body),
@@ -115,19 +156,24 @@ class HttpSender:
             self._system_lookup.close()
 
     async def _exchange(
-        self, method: str, target: Target, headers: Headers, body: bytes, limits: SendLimits, answer: _Answer
+        self, target: Target, message: Message, answer: _Answer, tls: ssl.SSLContext | None, read: _Read
     ) -> None:
         calling.set(target)
-        data = body if len(body) <= STREAMED_BODY_BYTES else io.BytesIO(body)
+        body = message.body
         session = self._session or self._open_session()
-        response = await session.request(method, target.url, headers=headers, data=data, allow_redirects=False)
+        response = await session.request(
+            message.method,
+            target.url,
+            headers=message.headers,
+            data=io.BytesIO(body) if len(body) > STREAMED_BODY_BYTES else body or None,  # None has no content type
+            allow_redirects=False,
+            ssl=tls or True,
+        )
         try:
             answer.status = response.status
-            answer.headers = tuple((name.lower(), _readable(value)) for name, value in response.headers.items())
-            answer.retry_after = read_retry_after(response.headers.get("Retry-After"), self._clock())
-            if 300 <= response.status < 400:
-                answer.remark = _redirected(target.url, response.headers)
-            await _read_body(response, limits.response_bytes, answer)
+            answer.headers = tuple((name.lower(), readable(value)) for name, value in response.headers.items())
+            answer.retry_after = read_retry_after(response.headers.get("Retry-After"), self.clock())
+            await read(response, answer)
         finally:
             response.close()  # keeps the connection for reuse when all was read, cuts it otherwise
 
@@ -152,13 +198,25 @@ class HttpSender:
         return self._session
 
 
-async def _read_body(response: aiohttp.ClientResponse, limit: int, answer: _Answer) -> None:
+async def _keep_beginning(response: aiohttp.ClientResponse, answer: _Answer, limit: int) -> None:
+    if 300 <= response.status < 400:
+        answer.remark = _redirected(response.url, response.headers)
     async for chunk in response.content.iter_any():
         answer.body += chunk
         if len(answer.body) > limit:
             del answer.body[limit:]
             answer.remark = answer.remark or f"the answer is longer than {limit} bytes; the rest was not read"
             return
+
+
+async def _read_whole(response: aiohttp.ClientResponse, answer: _Answer, limit: int) -> None:
+    unpacker = unpacker_for(response.headers.get("Content-Encoding", ""))
+    async for chunk in response.content.iter_any():
+        unpacker.feed(chunk, answer.body, limit)
+        if len(answer.body) > limit:
+            del answer.body[limit:]
+            raise Unreadable(f"the answer is longer than {limit} bytes; the rest was not read")
+    unpacker.finish()
 
 
 def read_retry_after(value: str | None, now: Instant) -> float | None:
@@ -176,34 +234,10 @@ def read_retry_after(value: str | None, now: Instant) -> float | None:
     return max(0.0, (zoned - datetime.fromtimestamp(0, UTC)).total_seconds() - now / 1_000_000)
 
 
-def describe_failure(failure: Exception, peer: str) -> str:
-    """A network fault in words for an operator. `peer` is `host:port`."""
-    match failure:
-        case aiohttp.ClientConnectorDNSError():
-            return f"the name in {peer} could not be resolved: {_system_words(failure.os_error)}"
-        case aiohttp.ClientConnectorCertificateError():
-            reason = getattr(failure.certificate_error, "verify_message", "") or failure.certificate_error
-            return f"the certificate of {peer} is not valid: {reason}"
-        case aiohttp.ClientConnectorSSLError():
-            return f"no encrypted connection to {peer} could be made: {_system_words(failure.os_error)}"
-        case aiohttp.ClientConnectorError():
-            if isinstance(failure.os_error, ConnectionRefusedError):
-                return f"the connection was refused by {peer}"
-            return f"no connection to {peer} could be made: {_system_words(failure.os_error)}"
-        case aiohttp.ClientResponseError():
-            return f"the answer of {peer} is not valid HTTP: {_first_line(failure.message)}"
-        case aiohttp.ServerDisconnectedError() | OSError(errno=errno.ECONNRESET | errno.EPIPE):
-            return f"the connection was closed by {peer} before an answer came"
-        case aiohttp.ClientPayloadError():
-            return f"the answer of {peer} broke off before its end"
-        case _:
-            return f"the exchange with {peer} failed: {_first_line(str(failure)) or type(failure).__name__}"
-
-
-def _too_late(limits: SendLimits, answer: _Answer) -> str:
+def _too_late(seconds: float, answer: _Answer) -> str:
     if answer.status is None:
-        return f"no answer within {limits.seconds:g} s"
-    return f"the answer's body was not complete within {limits.seconds:g} s"
+        return f"no answer within {seconds:g} s"
+    return f"the answer's body was not complete within {seconds:g} s"
 
 
 def _redirected(url: URL, headers: CIMultiDictProxy[str]) -> str:
@@ -214,16 +248,3 @@ def _redirected(url: URL, headers: CIMultiDictProxy[str]) -> str:
         host = None
     whereto = f" to {host}" if host and "Location" in headers else ""
     return f"the answer redirects{whereto}; redirects are not followed: use the final address as the URL"
-
-
-def _system_words(error: OSError) -> str:
-    return error.strerror or str(error)
-
-
-def _readable(value: str) -> str:
-    """Bytes that are not UTF-8 arrive as lone surrogates, which neither JSON nor databases take."""
-    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _first_line(text: str) -> str:
-    return _readable(text.strip().partition("\n")[0][:200])

@@ -21,6 +21,9 @@ from crossdock.model.errors import Invalid
 from crossdock.outbound.ranges import Address, Network, inner_address, special_range
 
 MAX_URL_LENGTH = 2_048
+"""Of a URL that is saved."""
+MAX_CALLED_LENGTH = 8_192
+"""Of a URL that is called, with what steps add to it."""
 SETTING = "CROSSDOCK_ALLOWED_TARGETS"
 
 _SHAPE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>[/?#].*)?")
@@ -54,6 +57,8 @@ class Guard:
 
     def check_url(self, url: str) -> None:
         """Refuse a URL that could never be called, without asking the network. Raises TargetRefused."""
+        if len(url) > MAX_URL_LENGTH:
+            raise TargetRefused(f"the URL is longer than {MAX_URL_LENGTH} characters")
         self.read_target(url)
 
     def read_target(self, url: str) -> Target:
@@ -121,8 +126,8 @@ def _parse(text: str) -> Target:
 
 
 def _check_characters(text: str) -> None:
-    if len(text) > MAX_URL_LENGTH:
-        raise TargetRefused(f"the URL is longer than {MAX_URL_LENGTH} characters")
+    if len(text) > MAX_CALLED_LENGTH:
+        raise TargetRefused(f"the URL is longer than {MAX_CALLED_LENGTH} characters")
     if any(ord(character) <= 0x20 or 0x7F <= ord(character) <= 0xA0 for character in text):
         raise TargetRefused("the URL contains a space, a line break or another control character")
     if "\\" in text:
