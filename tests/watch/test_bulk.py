@@ -22,6 +22,7 @@ from crossdock.store.bulk_jobs import (
     BulkJobRow,
     add_job,
     free_jobs,
+    has_free_job,
     items_page,
     lease_jobs,
     move_job,
@@ -411,6 +412,50 @@ async def test_a_node_that_stops_leaves_its_jobs_to_others(world: World) -> None
     assert len(await world.replays()) == 4
 
 
+async def test_a_lease_whose_answer_was_lost_is_taken_up_again(world: World) -> None:
+    await world.runs.queued()
+    job_id = await world.job()
+
+    class Forgetful(KillingStore):
+        async def write(self, change: Any, *arguments: Any, **named: Any) -> Any:
+            answer = await super().write(change, *arguments, **named)
+            if change is lease_jobs and self._lost:
+                self._lost = False
+                raise StoreUnavailable("the answer was lost")
+            return answer
+
+        _lost = True
+
+    store: Any = Forgetful(world.store, 0, committed=False)
+    worker = world.worker(store)
+    with pytest.raises(StoreUnavailable):
+        await worker.look()
+    await _look_and_settle(worker)
+
+    assert (await world.show(job_id)).done == 1
+
+
+async def test_a_job_that_is_worked_on_is_not_taken_twice(world: World) -> None:
+    await world.runs.queued()
+    job_id, here, there = await world.job(), world.worker(), world.worker(node_id=OTHER_NODE)
+    is_asleep, wake = asyncio.Event(), asyncio.Event()
+
+    async def sleep_on() -> None:
+        is_asleep.set()
+        await wake.wait()
+
+    world.before_sleep = sleep_on
+    await here.look()
+    await asyncio.wait_for(is_asleep.wait(), 20)
+    free = [await world.store.read(has_free_job, *who) for who in ((OTHER_NODE, []), (NODE, ["another"]))]
+    await there.look()
+    wake.set()
+    await asyncio.wait_for(asyncio.gather(here.settle(), there.settle()), 20)
+
+    assert free == [False, True]
+    assert len(await world.replays()) == (await world.show(job_id)).done == 1
+
+
 # --- canceling ---
 
 
@@ -489,7 +534,7 @@ async def test_jobs_of_one_workspace_do_not_keep_out_another(world: World) -> No
     row = BulkJobRow(new_id("job"), "ws_2", BulkKind.CANCEL, {"filter": {}, "rate": 1}, world.clock(), "dora")
     assert await world.store.write(add_job, row, 10)
 
-    leased = await world.store.write(lease_jobs, NODE, ["t1", "t2"], world.clock())
+    leased = await world.store.write(lease_jobs, NODE, [], ["t1", "t2"], world.clock())
 
     assert [job_id for job_id, _ in leased] == [mine[0], row.id]
 

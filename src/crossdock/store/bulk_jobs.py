@@ -150,25 +150,32 @@ def move_job(connection: Connection, job_id: str, move: BulkMove, now: Instant) 
 # --- for the worker --------------------------------------------------------------------------------------------------
 
 
-def has_free_job(connection: Connection) -> bool:
-    """Whether a job is to be worked on and nobody does."""
-    return connection.execute(select(job.c.id).where(*_FREE).limit(1)).first() is not None
+def has_free_job(connection: Connection, node_id: str, held: Sequence[str]) -> bool:
+    """Whether a job is to be worked on and nobody does. `held` are the tokens under which the node works already."""
+    return connection.execute(select(job.c.id).where(*_RUNNING, _is_free(node_id, held)).limit(1)).first() is not None
 
 
-_FREE = (IS_UNFINISHED, job.c.state == BulkState.RUNNING.value, job.c.lease_token.is_(None))
+_RUNNING = (IS_UNFINISHED, job.c.state == BulkState.RUNNING.value)
 
 
-def lease_jobs(connection: Connection, node_id: str, tokens: Sequence[str], now: Instant) -> list[tuple[str, str]]:
+def _is_free(node_id: str, held: Sequence[str]) -> ColumnElement[bool]:
+    """Nobody's, or this node's without its knowing: the answer to an earlier lease was lost with the database."""
+    return job.c.lease_token.is_(None) | ((job.c.lease_node == node_id) & job.c.lease_token.not_in(held))
+
+
+def lease_jobs(
+    connection: Connection, node_id: str, held: Sequence[str], tokens: Sequence[str], now: Instant
+) -> list[tuple[str, str]]:
     """Take up to `len(tokens)` jobs that nobody works on; ids with their tokens.
 
     A workspace's second job comes after the first ones of all others.
     """
     place = func.row_number().over(partition_by=job.c.workspace_id, order_by=job.c.id).label("place")
-    running = select(job.c.id, job.c.lease_token, place).where(IS_UNFINISHED, job.c.state == "running").subquery()
-    free = select(running.c.id).where(running.c.lease_token.is_(None)).order_by(running.c.place, running.c.id)
+    running = select(job.c.id, _is_free(node_id, held).label("is_free"), place).where(*_RUNNING).subquery()
+    free = select(running.c.id).where(running.c.is_free).order_by(running.c.place, running.c.id)
     leased = []
     for job_id, token in zip(list(connection.execute(free.limit(len(tokens))).scalars()), tokens, strict=False):
-        taken = update(job).where(job.c.id == job_id, *_FREE)
+        taken = update(job).where(job.c.id == job_id, *_RUNNING, _is_free(node_id, held))
         taken = taken.values(lease_node=node_id, lease_token=token, started_at=func.coalesce(job.c.started_at, now))
         if connection.execute(taken).rowcount == 1:
             leased.append((job_id, token))

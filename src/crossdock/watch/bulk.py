@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from crossdock import observe
@@ -80,27 +81,32 @@ class BulkWork:
         self._sleep = sleep
         self._clock = clock
         self._node_id = node_id
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        """By the token of their lease."""
 
     async def look(self) -> None:
         """Take up jobs that nobody works on."""
-        free = JOBS_AT_ONCE - len(self._tasks)
-        if free <= 0 or not await self._store.read(has_free_job):
+        held = list(self._tasks)
+        free = JOBS_AT_ONCE - len(held)
+        if free <= 0 or not await self._store.read(has_free_job, self._node_id, held):
             return
         tokens = [new_token() for _ in range(free)]
-        for job_id, token in await self._store.write(lease_jobs, self._node_id, tokens, self._clock()):
+        for job_id, token in await self._store.write(lease_jobs, self._node_id, held, tokens, self._clock()):
             task = asyncio.create_task(self._work(job_id, token), name=f"bulk job {job_id}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[token] = task
+            task.add_done_callback(partial(self._ended, token))
+
+    def _ended(self, token: str, _: asyncio.Task[None]) -> None:
+        del self._tasks[token]
 
     async def settle(self) -> None:
         """Wait until no job is being worked on here."""
         while self._tasks:
-            await asyncio.gather(*self._tasks)
+            await asyncio.gather(*self._tasks.values())
 
     async def stop(self) -> None:
         """Leave the jobs where they are, for the next node to go on with. StoreUnavailable when that can't be said."""
-        tasks = list(self._tasks)
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -114,16 +120,18 @@ class BulkWork:
     # --- one job ---------------------------------------------------------------------------------------------------
 
     async def _work(self, job_id: str, token: str) -> None:
+        fault = ""
         while True:
             try:
+                if fault:
+                    return await self._end(job_id, token, BulkMove.FAIL, fault)
                 return await self._go_through(job_id, token)
             except StoreUnavailable as error:
                 observe.emit(observe.STORE_LOST, during=f"bulk job {job_id}", reason=str(error))
-                await self._sleep(LOOK_AGAIN_SECONDS)
             except Exception as error:
                 observe.emit(observe.BULK_JOB_CRASHED, error=error, job=job_id)
-                words = f"{type(error).__name__} inside Crossdock; the log tells more under its id"
-                return await self._end(job_id, token, BulkMove.FAIL, words)
+                fault = f"{type(error).__name__} inside Crossdock; the log tells more under its id"
+            await self._sleep(LOOK_AGAIN_SECONDS)
 
     async def _go_through(self, job_id: str, token: str) -> None:
         while True:
