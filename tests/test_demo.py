@@ -12,6 +12,7 @@ from crossdock.catalog import Catalog
 from crossdock.clock import system_now
 from crossdock.demo import NAME, ORDER, Demo, document
 from crossdock.manage.actor import Actor
+from crossdock.manage.apply import Apply
 from crossdock.manage.documents import Rules
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
@@ -21,6 +22,7 @@ from crossdock.settings import load_settings
 from crossdock.store import Store
 from crossdock.store.configuration import ensure_workspace
 from crossdock.vault import Vault
+from tests.support.connections import connections_of
 
 REPLY = {"id": "evt_1", "status": "succeeded", "result": {"status": 200, "headers": {}, "body": {"total": 28}}}
 
@@ -49,10 +51,11 @@ async def test_setting_it_up_twice_makes_one_integration_with_one_key(demo: Demo
     rules = Rules(compile_workflow, Guard(demo.allowed_networks).check_url)
     integrations = Integrations(IntegrationPorts(store, Vault([bytes(32)]), catalog, rules, system_now))
     keys = Keys(KeyPorts(store, catalog, system_now))
+    apply = Apply(integrations, connections_of(store, Vault([bytes(32)]), catalog, system_now))
 
     await demo.start()
-    await demo.set_up(integrations, keys, actor)
-    await demo.set_up(integrations, keys, actor)
+    await demo.set_up(apply, integrations, keys, actor)
+    await demo.set_up(apply, integrations, keys, actor)
     await demo.stop()
 
     made = await integrations.by_name(actor, NAME)

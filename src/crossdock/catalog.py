@@ -14,6 +14,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -25,10 +26,12 @@ from crossdock.model.errors import CrossdockError
 from crossdock.model.expression import Expression, ExpressionError
 from crossdock.model.integration import ApiKey, Integration, ReplySettings
 from crossdock.model.outcome import Json
-from crossdock.observe import CONFIGURATION_BROKEN, emit
+from crossdock.observe import CONFIGURATION_BROKEN, CONNECTION_BROKEN, emit
 from crossdock.outbound.connection import Connection
+from crossdock.outbound.connection_document import read_connection
 from crossdock.store import Store
 from crossdock.store.configuration import configuration_number
+from crossdock.store.connections import CREDENTIALS, ConnectionRow
 from crossdock.store.integration_document import read_integration
 from crossdock.store.integrations import IntegrationRow
 from crossdock.store.live_configuration import LiveConfiguration, read_live_configuration
@@ -97,6 +100,10 @@ class Snapshot:
     broken: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Why an integration, by its id, can't be used."""
     broken_paths: frozenset[tuple[str, str]] = frozenset()
+    connections: Mapping[tuple[str, str], Connection] = field(default_factory=lambda: MappingProxyType({}))
+    """By workspace slug and name."""
+    broken_connections: Mapping[tuple[str, str], str] = field(default_factory=lambda: MappingProxyType({}))
+    """Why a connection can't be used."""
     number: int = -1
     """How many changes of the configuration it contains."""
 
@@ -104,10 +111,12 @@ class Snapshot:
 class Catalog:
     """Holds the current snapshot. `reload` after each change in this process; `reload_if_changed` for other nodes'."""
 
-    def __init__(self, store: Store, vault: Vault) -> None:
+    def __init__(self, store: Store, vault: Vault, sqlite_folder: Path | None = None) -> None:
+        """`sqlite_folder` holds the database files of connections; without it there can be none."""
         self.snapshot = Snapshot()
         self._store = store
         self._vault = vault
+        self._sqlite_folder = sqlite_folder
         self._reloading = asyncio.Lock()
         self._rows: dict[str, tuple[IntegrationRow, Sequence[ApiKey]]] = {}
         self._workflows: OrderedDict[tuple[str, int], Json] = OrderedDict()
@@ -137,6 +146,13 @@ class Catalog:
 
     def connection(self, integration_id: str, name: str) -> Connection:
         """The connection called `name` in the integration's workspace; LookupError says why there is none."""
+        own = self.snapshot.by_id.get(integration_id)
+        key = (own.integration.workspace if own is not None else "", name)
+        found = self.snapshot.connections.get(key)
+        if found is not None:
+            return found
+        if key in self.snapshot.broken_connections:
+            raise LookupError(f"the connection {name!r} can't be used: {self.snapshot.broken_connections[key]}")
         raise LookupError(f"there is no connection {name!r} in this workspace")
 
     async def workflow(self, integration_id: str, number: int) -> Json:
@@ -176,14 +192,39 @@ class Catalog:
                 if row.id not in self.snapshot.broken:
                     emit(CONFIGURATION_BROKEN, integration=row.id, name=row.name, reason=str(error))
         self._rows = {row.id: (row, keys[row.id]) for row in configuration.integrations if row.id in live}
+        connections, broken_connections = self._build_connections(configuration.connections, secrets)
         return Snapshot(
             by_path=MappingProxyType({(one.integration.workspace, one.integration.path): one for one in live.values()}),
             by_id=MappingProxyType(live),
             workspaces=MappingProxyType(configuration.workspaces),
             broken=MappingProxyType(broken),
             broken_paths=frozenset(broken_paths),
+            connections=MappingProxyType(connections),
+            broken_connections=MappingProxyType(broken_connections),
             number=configuration.number,
         )
+
+    def _build_connections(
+        self, rows: Sequence[ConnectionRow], secrets: Mapping[str, Mapping[str, SecretRow]]
+    ) -> tuple[dict[tuple[str, str], Connection], dict[tuple[str, str], str]]:
+        """All of them anew: that costs little, and what is cached for one goes by its id and revision."""
+        live: dict[tuple[str, str], Connection] = {}
+        broken: dict[tuple[str, str], str] = {}
+        for row in rows:
+            key = (row.workspace, row.name)
+            try:
+                live[key] = self._open_connection(row, secrets.get(row.id, {}))
+            except _UNREADABLE as error:
+                broken[key] = str(error)
+                if key not in self.snapshot.broken_connections:
+                    emit(CONNECTION_BROKEN, connection=row.id, name=row.name, reason=str(error))
+        return live, broken
+
+    def _open_connection(self, row: ConnectionRow, secrets: Mapping[str, SecretRow]) -> Connection:
+        sealed = secrets.get(CREDENTIALS)
+        opened = json.loads(_open(self._vault, sealed)) if sealed is not None else {}
+        identity = (row.id, row.revision, row.name)
+        return read_connection(identity, row.kind, row.document, opened, self._sqlite_folder)
 
     def _reuse_or_build(
         self, row: IntegrationRow, keys: Sequence[ApiKey], secrets: Mapping[str, SecretRow]

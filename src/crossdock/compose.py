@@ -26,6 +26,8 @@ from crossdock.clock import Sources, new_id, system_fraction, system_now
 from crossdock.deliver.stage import DeliverStage
 from crossdock.manage.actor import Actor
 from crossdock.manage.apply import Apply
+from crossdock.manage.connection_documents import ConnectionRules
+from crossdock.manage.connections import ConnectionPorts, Connections
 from crossdock.manage.deliveries import Deliveries
 from crossdock.manage.documents import Rules
 from crossdock.manage.events import Events
@@ -45,6 +47,7 @@ from crossdock.outbound.caller import HttpCaller
 from crossdock.outbound.client import HttpSender
 from crossdock.outbound.databases import Databases
 from crossdock.outbound.guard import Guard
+from crossdock.outbound.trying import Trying
 from crossdock.receive.answers import Answers
 from crossdock.receive.app import ReceiveApp
 from crossdock.run.compile import compile_workflow
@@ -142,7 +145,7 @@ class Node:
         self.metrics = Observe()
         self.store = Store(open_database(settings.database_url), self.metrics.commit)
         self.vault = load_vault(settings.data, settings.secret("master_key"))
-        self.catalog = Catalog(self.store, self.vault)
+        self.catalog = Catalog(self.store, self.vault, settings.sqlite_path)
         isolation = Isolation(settings.processes, settings.process_memory * 1024**2, settings.process_environment)
         self.functions = Functions(settings.workflows, settings.threads, isolation)
         self.demo = _demo(settings)
@@ -208,7 +211,7 @@ class Node:
         if self.demo is not None:
             await self.demo.start()
             actor = Actor("demo", self.workspace_id, DEFAULT_WORKSPACE, "admin")
-            await self.demo.set_up(self.cases.integrations, self.cases.keys, actor)
+            await self.demo.set_up(self.cases.apply, self.cases.integrations, self.cases.keys, actor)
         self.server = WebServer(self._application(), limits=self._limits(), refused=self.metrics.connection_refused)
         address = await self.server.start(settings.host, settings.port, tls)
         gc.collect()
@@ -231,6 +234,7 @@ class Node:
         ports = IntegrationPorts(store, self.vault, catalog, rules, system_now, settings.url_at(settings.port))
         stages = Stages(self.run, self.deliver, self.answers.announce)
         integrations = Integrations(ports)
+        connections = self._connections()
         self.cases = UseCases(
             integrations=integrations,
             keys=Keys(KeyPorts(store, catalog, system_now)),
@@ -239,12 +243,19 @@ class Node:
             events=Events(store, catalog, system_now, stages),
             lanes=Lanes(store, system_now, stages),
             deliveries=Deliveries(store, system_now, stages),
+            connections=connections,
             master_key=MasterKey(store, self.vault, system_now),
             stats=Stats(store, system_now),
-            apply=Apply(integrations),
+            apply=Apply(integrations, connections),
             settings=settings.describe,
             nodes=self._nodes,
         )
+
+    def _connections(self) -> Connections:
+        outside = self.outside
+        rules = ConnectionRules(self.guard.check_url, self.settings.sqlite_path)
+        trying = Trying(outside.http, outside.sql)
+        return Connections(ConnectionPorts(self.store, self.vault, self.catalog, rules, system_now, trying.test))
 
     async def _start_work(self) -> None:
         """Begin with what this process's roles ask for. A stage that is stopped before it begins offers nothing."""

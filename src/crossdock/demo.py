@@ -61,9 +61,8 @@ class Demo:
         port = self._settings.port
         await self._sink.start(port + 1 if 0 < port < 65_535 else 0)
 
-    async def set_up(self, integrations: Integrations, keys: Keys, actor: Actor) -> None:
+    async def set_up(self, apply: Apply, integrations: Integrations, keys: Keys, actor: Actor) -> None:
         """Make the integration and its key, or bring them to what this version of the demo has."""
-        apply = Apply(integrations)
         await apply.carry_out(actor, await apply.plan(actor, [document(self._sink.url)], {}))
         made = await integrations.by_name(actor, NAME)
         assert made is not None

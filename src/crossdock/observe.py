@@ -255,6 +255,9 @@ CONFIGURATION_BROKEN = LogEvent(
 CONNECTION_BROKEN = LogEvent(
     "connection.broken", logging.ERROR, "A connection can't be used as it is stored; steps that name it fail."
 )
+CONNECTION_BROKEN = LogEvent(
+    "connection.broken", logging.ERROR, "A connection can't be used as it is stored; steps that name it fail."
+)
 MASTER_KEY_ROTATED = LogEvent("master_key.rotated", logging.INFO, "All secrets were sealed with a new key.")
 EVENT_ACCEPTED = LogEvent("event.accepted", logging.DEBUG, "A call was recorded.")
 EVENT_REJECTED = LogEvent("event.rejected", logging.DEBUG, "A call was refused.")

@@ -178,6 +178,10 @@ class Settings(BaseSettings):
         description="How long the events of integrations that were deleted are kept; each integration has its own.",
     )
 
+    sqlite_folder: Path | None = Field(
+        None,
+        description="Folder of the SQLite files that `sql` steps may use. Default: `databases` in the data folder.",
+    )
     workflows: Path | None = Field(None, description="Folder with the modules that `python` steps call.")
     threads: int = Field(16, ge=1, le=512, description="Threads for `python` steps that are plain functions.")
     queue_limit: int = Field(
@@ -249,6 +253,10 @@ class Settings(BaseSettings):
         if self.database is not None:
             return self.database.get_secret_value()
         return f"sqlite:///{self.data.absolute() / 'crossdock.db'}"
+
+    @property
+    def sqlite_path(self) -> Path:
+        return (self.sqlite_folder or self.data / "databases").absolute()
 
     @property
     def scheme(self) -> str:

@@ -34,6 +34,7 @@ from crossdock.store import Store
 from crossdock.store.configuration import ensure_workspace
 from crossdock.vault import Vault
 from tests.api.story import Story
+from tests.support.connections import connections_of
 from tests.support.held import HeldClock
 
 
@@ -108,6 +109,7 @@ def make_cases(store: Store, clock: HeldClock) -> UseCases:
     ports = IntegrationPorts(store, Vault([bytes(32)]), catalog, rules, clock, "https://hooks.example")
     integrations = Integrations(ports)
     stages = Stages()
+    connections = connections_of(store, Vault([bytes(32)]), catalog, clock)
     return UseCases(
         integrations=integrations,
         keys=Keys(KeyPorts(store, catalog, clock)),
@@ -118,7 +120,8 @@ def make_cases(store: Store, clock: HeldClock) -> UseCases:
         master_key=MasterKey(store, Vault([bytes(32)]), clock),
         deliveries=Deliveries(store, clock, stages),
         stats=Stats(store, clock),
-        apply=Apply(integrations),
+        connections=connections,
+        apply=Apply(integrations, connections),
         settings=lambda: [{"name": "port", "value": 1, "default": 1, "help": "Port.", "secret": False}],
         nodes=_no_nodes,
     )

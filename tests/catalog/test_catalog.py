@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 
 import pytest
 
 from crossdock.catalog import BODY_ERRORS, Catalog, CheckBody, compile_body_schema
 from crossdock.model.outcome import Json
+from crossdock.outbound.connection import BearerToken, HttpConnection
 from crossdock.store import Store
 from crossdock.store.configuration import ensure_workspace
+from crossdock.store.connections import CREDENTIALS, ConnectionChange, ConnectionRow, add_connection
 from crossdock.store.integrations import IntegrationChange, IntegrationRow, add_integration, save_integration
 from crossdock.store.keys import KeyRow, add_key
 from crossdock.store.secrets import SecretRow
@@ -45,6 +48,22 @@ def row(name: str = "orders", revision: int = 1, **trigger: Json) -> Integration
 def secret(owner_id: str, name: str, plain: bytes, vault: Vault = VAULT) -> SecretRow:
     sealed = vault.seal(plain, f"{owner_id}/{name}")
     return SecretRow(owner_id, name, sealed.key_id, sealed.sealed)
+
+
+def connection(name: str, secrets: dict[str, str], vault: Vault = VAULT) -> ConnectionChange:
+    """A connection with a bearer token."""
+    made = ConnectionRow(
+        id=f"con_{name}",
+        workspace_id="wsp_1",
+        workspace="default",
+        name=name,
+        kind="http",
+        document={"base_url": "https://erp.example", "authentication": {"type": "bearer_token", "token": "[set]"}},
+        revision=1,
+        created_at=START,
+        updated_at=START,
+    )
+    return ConnectionChange(made, secret(made.id, CREDENTIALS, json.dumps(secrets).encode(), vault))
 
 
 async def add(store: Store, made: IntegrationRow, *secrets: SecretRow, workflow: Json = None) -> None:
@@ -158,6 +177,39 @@ async def test_platform_token_and_password_are_accepted_as_they_are_only(store: 
     ]
     assert not prices.accepts_token(b"")
     assert not prices.accepts_basic(b"", b"")
+
+
+async def test_a_connection_is_found_by_name_in_the_workspace_of_the_integration(
+    store: Store, catalog: Catalog
+) -> None:
+    await add(store, row())
+    await store.write(add_connection, connection("ERP", {"authentication.token": "word"}))
+    await catalog.reload()
+
+    found = catalog.connection("int_orders", "ERP")
+
+    assert isinstance(found, HttpConnection)
+    assert found.authentication == BearerToken("word")
+    for integration_id, name in (("int_orders", "erp"), ("int_gone", "ERP")):
+        with pytest.raises(LookupError, match=f"there is no connection '{name}'"):
+            catalog.connection(integration_id, name)
+
+
+async def test_a_connection_whose_secret_can_not_be_opened_says_so_and_does_not_fail_the_others(
+    store: Store, catalog: Catalog
+) -> None:
+    await add(store, row())
+    lost = Vault([bytes(31) + b"x"])
+    await store.write(add_connection, connection("ERP", {"authentication.token": "word"}, lost))
+    await store.write(add_connection, connection("Shop", {}))
+    await store.write(add_connection, connection("Stock", {"authentication.token": "word"}))
+    await catalog.reload()
+
+    with pytest.raises(LookupError, match="'ERP' can't be used: .* enter the secret again"):
+        catalog.connection("int_orders", "ERP")
+    with pytest.raises(LookupError, match=r"'Shop' can't be used: its secret authentication.token is missing"):
+        catalog.connection("int_orders", "Shop")
+    assert catalog.connection("int_orders", "Stock").name == "Stock"
 
 
 async def test_a_workflow_version_is_read_once(store: Store, catalog: Catalog) -> None:

@@ -17,15 +17,17 @@ from crossdock.catalog import Catalog
 from crossdock.cli.program import app
 from crossdock.clock import system_now
 from crossdock.manage.actor import Actor
-from crossdock.manage.apply import Apply, placeholder_names
+from crossdock.manage.apply import Apply
 from crossdock.manage.documents import Rules
 from crossdock.manage.integrations import IntegrationPorts, Integrations
+from crossdock.manage.placeholders import placeholder_names
 from crossdock.outbound.guard import Guard
 from crossdock.run.compile import compile_workflow
 from crossdock.settings import load_settings
 from crossdock.store import Store
 from crossdock.store.configuration import ensure_workspace
 from crossdock.vault import Vault
+from tests.support.connections import connections_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -47,7 +49,11 @@ def named(examples: Iterator[tuple[str, str]]) -> list[Any]:
 
 
 def documents() -> Iterator[tuple[str, str]]:
-    return ((place, text) for place, text in blocks("yaml") if re.search(r"^kind: Integration", text, re.MULTILINE))
+    return (
+        (place, text)
+        for place, text in blocks("yaml")
+        if re.search(r"^kind: (Integration|Connection)", text, re.MULTILINE)
+    )
 
 
 def whole_lines(text: str) -> Iterator[str]:
@@ -74,11 +80,13 @@ async def test_a_shown_integration_is_acceptable(text: str, store: Store) -> Non
     home = await store.write(ensure_workspace, "wsp_home", "default", system_now())
     vault = Vault([bytes(32)])
     rules = Rules(compile_workflow, Guard().check_url)
-    ports = IntegrationPorts(store, vault, Catalog(store, vault), rules, system_now)
+    catalog = Catalog(store, vault)
+    ports = IntegrationPorts(store, vault, catalog, rules, system_now)
+    apply = Apply(Integrations(ports), connections_of(store, vault, catalog, system_now))
     shown = [document for document in YAML(typ="safe").load_all(text) if document]
 
     values = dict.fromkeys(placeholder_names(shown), "a-value-that-is-long-enough")
-    plan = await Apply(Integrations(ports)).plan(Actor("docs", home, "default", "admin"), shown, values)
+    plan = await apply.plan(Actor("docs", home, "default", "admin"), shown, values)
 
     assert [step.action for step in plan.steps] == ["create"] * len(shown)
 

@@ -13,7 +13,7 @@ from tests.docs.reference import PAGES, generated, written
 
 SOURCE = Path(observe.__file__).parent
 CODE = {path: path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py")}
-READ_BY_NAME = {"base_url": "url_at", "database": "database_url"}
+READ_BY_NAME = {"base_url": "url_at", "database": "database_url", "sqlite_folder": "sqlite_path"}
 
 
 @pytest.mark.parametrize("page", PAGES)

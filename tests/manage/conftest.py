@@ -23,7 +23,7 @@ from crossdock.run.compile import compile_workflow
 from crossdock.store import Store
 from crossdock.store.configuration import ensure_workspace
 from crossdock.vault import Vault
-from tests.support.connections import Tries, connections_of
+from tests.support.connections import SQLITE_FOLDER, Tries, connections_of
 from tests.support.held import HeldClock
 
 ADMIN_TOKEN = "token-of-the-settings"
@@ -58,7 +58,7 @@ async def desk(store: Store, clock: HeldClock) -> Desk:
     home = await store.write(ensure_workspace, "wsp_home", "default", clock())
     away = await store.write(ensure_workspace, "wsp_away", "away", clock())
     vault = Vault([bytes(32)])
-    catalog = Catalog(store, vault)
+    catalog = Catalog(store, vault, SQLITE_FOLDER)
     ports = IntegrationPorts(store, vault, catalog, RULES, clock, "https://hooks.example")
     integrations = Integrations(ports)
     tries = Tries()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crossdock.manage.apply import placeholder_names
+from crossdock.manage.placeholders import placeholder_names
 from crossdock.model.errors import Conflict, Forbidden, Invalid, NotFound
 from crossdock.model.outcome import Json
 from tests.manage.conftest import Desk, steps, trigger, wrong
@@ -158,7 +158,7 @@ async def test_one_wrong_document_stops_all(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("documents", "field"),
     [
-        ([{"kind": "Connection", "spec": {}}], "[0].kind"),
+        ([{"kind": "Webhook", "spec": {}}], "[0].kind"),
         ([{"name": "A"}], "[0].kind"),
         (["Integration"], "[0].kind"),
         ([{"kind": "Integration", "spec": []}], "[0].spec"),

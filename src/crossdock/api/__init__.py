@@ -9,10 +9,17 @@ from fastapi import FastAPI
 
 from crossdock.api.answering import add_problems
 from crossdock.api.docs import add_docs
-from crossdock.api.routes import configuration, events, installation, integrations, lanes
+from crossdock.api.routes import configuration, connections, events, installation, integrations, lanes
 from crossdock.api.use_cases import UseCases
 
-ROUTES = (integrations.routes, lanes.routes, events.routes, configuration.routes, installation.routes)
+ROUTES = (
+    integrations.routes,
+    lanes.routes,
+    events.routes,
+    connections.routes,
+    configuration.routes,
+    installation.routes,
+)
 
 
 def create_api(use_cases: UseCases) -> FastAPI:

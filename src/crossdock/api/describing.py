@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from crossdock import __version__
-from crossdock.api import documents
+from crossdock.api import connection_documents, documents
 from crossdock.manage.documents import IntegrationPart
 from crossdock.manage.keys import KeyChange, NewKey
 
@@ -22,6 +22,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     documents.Configuration,
     documents.Note,
     documents.Replay,
+    connection_documents.ConnectionToSave,
     documents.Problem,
 )
 _REFERENCE = "#/components/schemas/{model}"

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from crossdock.manage.apply import Apply
+from crossdock.manage.connections import Connections
 from crossdock.manage.deliveries import Deliveries
 from crossdock.manage.events import Events
 from crossdock.manage.integrations import Integrations
@@ -30,6 +31,7 @@ class UseCases:
     events: Events
     lanes: Lanes
     deliveries: Deliveries
+    connections: Connections
     master_key: MasterKey
     stats: Stats
     apply: Apply

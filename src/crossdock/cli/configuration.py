@@ -35,7 +35,7 @@ def apply(
     documents = [document for path in paths for document in read_documents(path)]
     if not documents:
         raise CommandFailed(f"no documents in {', '.join(map(str, paths))}")
-    from crossdock.manage.apply import placeholder_names
+    from crossdock.manage.placeholders import placeholder_names
 
     values = {name: os.environ[name] for name in placeholder_names(documents) if name in os.environ}
     wanted = {"documents": documents, "values": values, "dry_run": dry_run, "prune": prune}

@@ -1,52 +1,74 @@
 """Configuration as files: documents in, a plan out, carried out as a whole; and the same documents back.
 
-A document is `{kind: Integration, spec: {...}}`, the spec as the API takes it; the fields may also stand beside
-`kind`. It says all that there is to say: fields that it leaves out take their defaults. Only secrets that it does not
-name are kept. `${NAME}` in any text is replaced by a value from outside, `$${` stands for `${` itself.
+A document is `{kind: Integration, spec: {...}}`, the spec as the API takes it; an integration's fields may also stand
+beside `kind`. It says all that there is to say: fields that it leaves out take their defaults. Only secrets that it
+does not name are kept. `${NAME}` in any text is replaced by a value from outside, `$${` stands for `${` itself.
+
+Connections are written before the integrations that use them, and deleted after them.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from crossdock.manage.actor import Actor
-from crossdock.manage.documents import Rules, check_size, default_document
+from crossdock.manage.authentication import Place
+from crossdock.manage.connection_documents import SUBJECT
+from crossdock.manage.connection_saving import ConnectionSave
+from crossdock.manage.connections import Connections
+from crossdock.manage.documents import Rules, check_size
+from crossdock.manage.exporting import export_connection, export_integration
 from crossdock.manage.fields import SET, is_secret_header
 from crossdock.manage.integrations import Integrations
-from crossdock.manage.refusals import field_path, invalid
+from crossdock.manage.placeholders import (
+    KeepSecret,
+    Kept,
+    Location,
+    PlaceholderNames,
+    fill_placeholders,
+    fill_text,
+)
+from crossdock.manage.refusals import invalid
 from crossdock.manage.saving import Difference, Save
 from crossdock.manage.secrets import BASIC_PASSWORD, PLATFORM_TOKEN, REPLY_HEADERS
-from crossdock.manage.written import editable_document
 from crossdock.model.errors import FieldError, Invalid
 from crossdock.model.outcome import Json
+from crossdock.model.workflow import connections_named
+from crossdock.outbound.connection_document import URL_PASSWORD
+from crossdock.outbound.database_url import KEPT, parse_database_url
+from crossdock.store.connections import StoredConnection
 from crossdock.store.integrations import StoredIntegration
 
-KINDS = ("Integration",)
-MAX_DOCUMENTS = 1_000
-
+Kind: TypeAlias = Literal["Connection", "Integration"]
 Action: TypeAlias = Literal["create", "change", "none", "prune"]
 
-_PLACEHOLDER = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_Location: TypeAlias = tuple[str | int, ...]
+KINDS: tuple[Kind, ...] = ("Integration", "Connection")
+MAX_DOCUMENTS = 1_000
+_WHOLE = "the configuration"
 
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
-    """What happens to one integration. `save` is missing where nothing is written, or something is deleted."""
+    """What happens to one thing. `save` is missing where nothing is written, or something is deleted."""
 
+    kind: Kind
     name: str
     action: Action
-    path: str
-    integration_id: str | None = None
+    id: str | None = None
+    path: str | None = None
+    """An integration's, which no two may share."""
     differences: tuple[Difference, ...] = ()
-    save: Save | None = None
+    save: Save | ConnectionSave | None = None
+    connections: frozenset[str] = frozenset()
+    """The names of those that an integration's workflow uses."""
+    number: int = -1
+    """The document's; -1 for what has none."""
 
     def document(self) -> Json:
         return {
-            "kind": "Integration",
+            "kind": self.kind,
             "name": self.name,
             "action": self.action,
             "differences": [difference.document() for difference in self.differences],
@@ -67,216 +89,258 @@ class Plan:
         return {"steps": [step.document() for step in self.steps], "changes_something": self.changes_something}
 
 
-def placeholder_names(tree: Json) -> set[str]:
-    """The names that documents ask for, so that only these values need to be handed over."""
-    return {match[1] for text in _texts(tree) for match in _PLACEHOLDER.finditer(text) if match[1]}
+@dataclass(frozen=True, slots=True)
+class _Spec:
+    number: int
+    kind: Kind
+    spec: Json
 
 
 class Apply:
     """Applies and exports documents."""
 
-    def __init__(self, integrations: Integrations) -> None:
+    def __init__(self, integrations: Integrations, connections: Connections) -> None:
         self._integrations = integrations
+        self._connections = connections
 
     async def plan(
         self, actor: Actor, documents: Sequence[Json], values: Mapping[str, str], *, prune: bool = False
     ) -> Plan:
         """What would have to be done so that the workspace is as the documents say; nothing is written.
 
-        `values` are those of the placeholders. With `prune`, integrations without a document are deleted. Invalid
-        tells all that is wrong in any document, with the document's number before the field.
+        `values` are those of the placeholders. With `prune`, what has no document is deleted; a connection only when
+        nobody uses it any more. Invalid tells all that is wrong in any document, with the document's number before
+        the field.
         """
         actor.require("admin")
         specs = _specs(documents)
+        errors: list[FieldError] = []
+        connections = await self._plan_connections(actor, specs, values, errors)
         rules = await self._integrations.rules(actor)
-        planned, errors = [], []
-        for number, spec in enumerate(specs):
-            try:
-                planned.append(await self._plan_one(actor, spec, values, rules))
-            except Invalid as error:
-                found = error.errors or (FieldError("", str(error)),)
-                errors += [FieldError(f"[{number}].{one.field}".rstrip("."), one.message) for one in found]
+        rules = replace(rules, connections={**rules.connections, **_kinds(specs, values)})
+        integrations = await self._plan_integrations(actor, specs, values, rules, errors)
         if errors:
-            raise invalid("the configuration", errors)
-        named = {step.name for step in planned}
+            raise invalid(_WHOLE, sorted(errors, key=_document_number))
+        named = {step.name for step in integrations}
         others = [stored for stored in await self._integrations.all_stored(actor) if stored.row.name not in named]
-        pruned = [PlanStep(one.row.name, "prune", one.row.path, one.row.id) for one in others] if prune else []
-        _check_twins(planned, [] if prune else others)
-        return Plan((*pruned, *planned))
+        _check_names(connections)
+        _check_names(integrations)
+        _check_paths(integrations, [] if prune else others)
+        if not prune:
+            return Plan((*connections, *integrations))
+        pruned = [PlanStep("Integration", one.row.name, "prune", one.row.id) for one in others]
+        return Plan((*connections, *pruned, *integrations, *await self._unused(actor, connections, integrations)))
 
     async def carry_out(self, actor: Actor, plan: Plan) -> Json:
         """Do what the plan says; Conflict when something was changed since it was made. Steps before that stay done:
         planning again shows what is left."""
         actor.require("admin")
         for step in plan.steps:
-            if step.action == "prune" and step.integration_id is not None:
-                await self._integrations.delete(actor, step.integration_id)
+            cases = self._connections if step.kind == "Connection" else self._integrations
+            if step.action == "prune" and step.id is not None:
+                await cases.delete(actor, step.id)
+            elif isinstance(step.save, ConnectionSave):
+                await self._connections.carry_out(actor, step.save)
             elif step.save is not None:
                 await self._integrations.carry_out(actor, step.save)
         return plan.document()
 
     async def export(self, actor: Actor) -> list[Json]:
-        """All integrations as documents without what is default, secrets as placeholders."""
+        """Everything that is set up as documents without what is default, secrets as placeholders."""
         actor.require("viewer")
-        names = _PlaceholderNames()
+        names = PlaceholderNames()
+        connections = await self._connections.all_stored(actor)
+        integrations = await self._integrations.all_stored(actor)
         return [
-            {"kind": "Integration", "spec": _export(stored, names)}
-            for stored in await self._integrations.all_stored(actor)
+            *(export_connection(stored, names) for stored in connections),
+            *(export_integration(stored, names) for stored in integrations),
         ]
 
-    async def _plan_one(self, actor: Actor, spec: Json, values: Mapping[str, str], rules: Rules) -> PlanStep:
-        check_size(spec)
-        name = _fill_placeholders({"name": spec.get("name")}, values, None)["name"]
-        stored = await self._integrations.stored_by_name(actor, name.strip()) if isinstance(name, str) else None
-        save = self._integrations.plan(actor, _fill_placeholders(spec, values, stored), stored, rules)
+    # --- connections -------------------------------------------------------------------------------------------------
+
+    async def _plan_connections(
+        self, actor: Actor, specs: Sequence[_Spec], values: Mapping[str, str], errors: list[FieldError]
+    ) -> list[PlanStep]:
+        stored = {one.row.name: one for one in await self._connections.all_stored(actor)}
+        planned: list[PlanStep] = []
+        for one in specs:
+            if one.kind == "Connection":
+                try:
+                    step = self._plan_connection(actor, one.spec, values, stored)
+                except Invalid as error:
+                    errors += _numbered(one.number, error)
+                else:
+                    planned.append(replace(step, number=one.number))
+        return planned
+
+    def _plan_connection(
+        self, actor: Actor, spec: Json, values: Mapping[str, str], known: Mapping[str, StoredConnection]
+    ) -> PlanStep:
+        check_size(spec, SUBJECT)
+        stored = known.get(_name_of(spec, values, SUBJECT))
+        keep = _keep_nothing if stored is None else _keep_of_connection(self._connections.kept_keys(stored), values)
+        save = self._connections.plan(actor, fill_placeholders(spec, values, SUBJECT, keep), stored)
         row = save.change.row
         if save.read_revision is None:
-            return PlanStep(row.name, "create", row.path, save=save)
+            return PlanStep("Connection", row.name, "create", save=save)
         if not save.differences:
-            return PlanStep(row.name, "none", row.path, row.id)
-        return PlanStep(row.name, "change", row.path, row.id, save.differences, save)
+            return PlanStep("Connection", row.name, "none", row.id)
+        return PlanStep("Connection", row.name, "change", row.id, differences=save.differences, save=save)
+
+    async def _unused(
+        self, actor: Actor, connections: Sequence[PlanStep], integrations: Sequence[PlanStep]
+    ) -> list[PlanStep]:
+        """The connections to be deleted: without a document, and used neither by a workflow that is to be nor by the
+        draft of an integration that stays."""
+        staying = {step.id for step in integrations}
+        wanted = {step.name for step in connections}.union(*(step.connections for step in integrations))
+        for name, uses in (await self._connections.all_uses(actor)).items():
+            if any(use.draft and use.integration_id in staying for use in uses):
+                wanted.add(name)
+        stored = await self._connections.all_stored(actor)
+        return [PlanStep("Connection", o.row.name, "prune", o.row.id) for o in stored if o.row.name not in wanted]
+
+    # --- integrations ------------------------------------------------------------------------------------------------
+
+    async def _plan_integrations(
+        self,
+        actor: Actor,
+        specs: Sequence[_Spec],
+        values: Mapping[str, str],
+        rules: Rules,
+        errors: list[FieldError],
+    ) -> list[PlanStep]:
+        planned: list[PlanStep] = []
+        for one in specs:
+            if one.kind == "Integration":
+                try:
+                    step = await self._plan_integration(actor, one.spec, values, rules)
+                except Invalid as error:
+                    errors += _numbered(one.number, error)
+                else:
+                    planned.append(replace(step, number=one.number))
+        return planned
+
+    async def _plan_integration(self, actor: Actor, spec: Json, values: Mapping[str, str], rules: Rules) -> PlanStep:
+        check_size(spec)
+        stored = await self._integrations.stored_by_name(actor, _name_of(spec, values, "the integration"))
+        keep = _keep_nothing if stored is None else _keep_of_integration(stored)
+        filled = fill_placeholders(spec, values, "the integration", keep)
+        save = self._integrations.plan(actor, filled, stored, rules)
+        row, named = save.change.row, connections_named(filled.get("workflow"))
+        step = PlanStep("Integration", row.name, "create", path=row.path, save=save, connections=named)
+        if save.read_revision is None:
+            return step
+        if not save.differences:
+            return replace(step, action="none", id=row.id, save=None)
+        return replace(step, action="change", id=row.id, differences=save.differences)
 
 
-def _specs(documents: Sequence[Json]) -> list[Json]:
+# --- documents -----------------------------------------------------------------------------------------------------
+
+
+def _specs(documents: Sequence[Json]) -> list[_Spec]:
     """The specs of the documents; Invalid for unknown kinds and shapes."""
     if len(documents) > MAX_DOCUMENTS:
         raise Invalid(f"an apply takes {MAX_DOCUMENTS} documents at most, not {len(documents)}")
     specs, errors = [], []
     for number, document in enumerate(documents):
-        kind = document.get("kind") if isinstance(document, dict) else None
-        if kind not in KINDS:
+        written = document.get("kind") if isinstance(document, dict) else None
+        kind = next((known for known in KINDS if known == written), None)
+        if kind is None:
             errors.append(FieldError(f"[{number}].kind", f"must be one of {', '.join(KINDS)}"))
             continue
         rest = {key: value for key, value in document.items() if key != "kind"}
-        spec = rest.get("spec", rest)
+        # a connection has a kind of its own: its fields can't stand beside this one
+        spec = rest.get("spec", None if kind == "Connection" else rest)
         if not isinstance(spec, dict) or ("spec" in rest and len(rest) > 1):
             errors.append(FieldError(f"[{number}].spec", "must be an object, with nothing beside it but kind"))
             continue
-        specs.append(spec)
+        specs.append(_Spec(number, kind, spec))
     if errors:
-        raise invalid("the configuration", errors)
+        raise invalid(_WHOLE, errors)
     return specs
 
 
-def _check_twins(planned: Sequence[PlanStep], others: Sequence[StoredIntegration]) -> None:
-    """Invalid when two integrations would have one name or one path in the end."""
-    owners = {stored.row.path: stored.row.name for stored in others}
+def _name_of(spec: Json, values: Mapping[str, str], subject: str) -> str:
+    """The name by which the stored one is found; whether it is a good one is judged with the rest."""
+    name = fill_placeholders({"name": spec.get("name")}, values, subject, _keep_nothing)["name"]
+    return name.strip() if isinstance(name, str) else ""
+
+
+def _kinds(specs: Iterable[_Spec], values: Mapping[str, str]) -> dict[str, str]:
+    """The kinds of the connections that the documents tell of by name, faulty ones too: what is wrong with them is said
+    once, at their own place."""
+    found = {}
+    for one in specs:
+        name, kind = one.spec.get("name"), one.spec.get("kind")
+        if one.kind == "Connection" and isinstance(name, str) and isinstance(kind, str):
+            found[fill_text(name, values).strip()] = kind
+    return found
+
+
+def _numbered(number: int, error: Invalid) -> list[FieldError]:
+    found = error.errors or (FieldError("", str(error)),)
+    return [FieldError(f"[{number}].{one.field}".rstrip("."), one.message) for one in found]
+
+
+def _document_number(error: FieldError) -> int:
+    return int(error.field[1:].partition("]")[0])
+
+
+def _check_names(planned: Sequence[PlanStep]) -> None:
     names: set[str] = set()
-    for number, step in enumerate(planned):
+    for step in planned:
         if step.name in names:
-            raise invalid("the configuration", (FieldError(f"[{number}].name", f"is there twice: {step.name}"),))
+            raise invalid(_WHOLE, (FieldError(f"[{step.number}].name", f"is there twice: {step.name}"),))
         names.add(step.name)
-        owner = owners.setdefault(step.path, step.name)
+
+
+def _check_paths(planned: Sequence[PlanStep], others: Sequence[StoredIntegration]) -> None:
+    """Invalid when two integrations would have one path in the end."""
+    owners = {stored.row.path: stored.row.name for stored in others}
+    for step in planned:
+        owner = owners.setdefault(step.path or "", step.name)
         if owner != step.name:
-            raise invalid("the configuration", (FieldError(f"[{number}].path", f"{step.path} is taken by {owner}"),))
+            raise invalid(_WHOLE, (FieldError(f"[{step.number}].path", f"{step.path} is taken by {owner}"),))
 
 
-# --- placeholders --------------------------------------------------------------------------------------------------
+# --- secrets that are kept -----------------------------------------------------------------------------------------
 
 
-def _texts(tree: Json) -> Iterator[str]:
-    if isinstance(tree, str):
-        yield tree
-    elif isinstance(tree, dict | list):
-        for child in tree.values() if isinstance(tree, dict) else tree:
-            yield from _texts(child)
+def _keep_nothing(_location: Location, _text: str) -> None:
+    return None
 
 
-def _fill_placeholders(document: Json, values: Mapping[str, str], stored: StoredIntegration | None) -> Json:
-    """The document with values in the place of placeholders.
+def _keep_of_connection(kept: frozenset[str], values: Mapping[str, str]) -> KeepSecret:
+    def keep(location: Location, text: str) -> Kept | None:
+        if location == ("url",) and URL_PASSWORD in kept:
+            written = fill_text(text, values, KEPT)
+            return Kept(written) if _keeps_password(written) else None
+        return Kept(SET) if Place(tuple(map(str, location))).key in kept else None
 
-    A secret whose placeholder has no value keeps the stored secret; any other such placeholder is refused by name.
-    """
-    missing: list[FieldError] = []
-
-    def fill(tree: Json, location: _Location) -> Json:
-        if isinstance(tree, dict):
-            return {key: fill(value, (*location, str(key))) for key, value in tree.items()}
-        if isinstance(tree, list):
-            return [fill(value, (*location, position)) for position, value in enumerate(tree)]
-        if not isinstance(tree, str):
-            return tree
-        unset = [match[1] for match in _PLACEHOLDER.finditer(tree) if match[1] and match[1] not in values]
-        if not unset:
-            return _PLACEHOLDER.sub(lambda match: values[match[1]] if match[1] else "${", tree)
-        if stored is not None and _is_kept_secret(location, stored):
-            return SET if location[0] == "reply" else None
-        missing.extend(FieldError(field_path(location), f"needs {name}, which is not set") for name in unset)
-        return tree
-
-    filled = fill(document, ())
-    if missing:
-        raise invalid("the integration", missing)
-    return filled
+    return keep
 
 
-def _is_kept_secret(location: _Location, stored: StoredIntegration) -> bool:
-    match location:
-        case ("platform_token",):
-            return PLATFORM_TOKEN in stored.secrets
-        case ("trigger", "authentication", "password"):
-            return BASIC_PASSWORD in stored.secrets
-        case ("reply", "headers", str(name)):
-            known = (stored.row.document.get("reply") or {}).get("headers", {})
-            return REPLY_HEADERS in stored.secrets and any(
-                name.lower() == other.lower() and is_secret_header(other) for other in known
-            )
-        case _:
-            return False
+def _keeps_password(url: str) -> bool:
+    try:
+        return parse_database_url(url).password == KEPT
+    except ValueError:
+        return False
 
 
-# --- export --------------------------------------------------------------------------------------------------------
+def _keep_of_integration(stored: StoredIntegration) -> KeepSecret:
+    def keep(location: Location, _text: str) -> Kept | None:
+        match location:
+            case ("platform_token",) if PLATFORM_TOKEN in stored.secrets:
+                return Kept(None)
+            case ("trigger", "authentication", "password") if BASIC_PASSWORD in stored.secrets:
+                return Kept(None)
+            case ("reply", "headers", str(name)) if REPLY_HEADERS in stored.secrets:
+                known = (stored.row.document.get("reply") or {}).get("headers", {})
+                same = any(name.lower() == other.lower() and is_secret_header(other) for other in known)
+                return Kept(SET) if same else None
+            case _:
+                return None
 
-
-class _PlaceholderNames:
-    """Names for placeholders, each given once."""
-
-    def __init__(self) -> None:
-        self._given: set[str] = set()
-
-    def new(self, *words: str) -> str:
-        name = re.sub(r"[^A-Z0-9]+", "_", "_".join(words).upper()).strip("_")
-        name = name if name and not name[0].isdigit() else f"X_{name}"
-        free, number = name, 1
-        while free in self._given:
-            number += 1
-            free = f"{name}_{number}"
-        self._given.add(free)
-        return "${" + free + "}"
-
-
-_PARAMETER = {"required": False, "default": None}
-
-
-def _export(stored: StoredIntegration, names: _PlaceholderNames) -> Json:
-    row = stored.row
-    written = _escape(editable_document(row, stored.workflow))
-    parameters = [_without_defaults(one, _PARAMETER) for one in written["trigger"]["query_parameters"]]
-    written["trigger"]["query_parameters"] = parameters
-    spec = _without_defaults(written, default_document(row.type))
-    spec = {"name": written["name"], "type": row.type, "status": written["status"], "path": row.path, **spec}
-    if PLATFORM_TOKEN in stored.secrets:
-        spec["platform_token"] = names.new(row.path, "platform_token")
-    if BASIC_PASSWORD in stored.secrets:
-        authentication = spec.setdefault("trigger", {}).setdefault("authentication", {})
-        authentication["password"] = names.new(row.path, "password")
-    headers = spec.get("reply", {}).get("headers", {})
-    for name in headers:
-        if is_secret_header(name):
-            headers[name] = names.new(row.path, "reply", name)
-    return spec
-
-
-def _escape(tree: Json) -> Json:
-    if isinstance(tree, dict):
-        return {key: _escape(value) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [_escape(value) for value in tree]
-    return tree.replace("${", "$${") if isinstance(tree, str) else tree
-
-
-def _without_defaults(tree: Json, default: Json) -> Json:
-    """What differs from the defaults. Trees that the defaults do not describe are kept whole."""
-    if not isinstance(tree, dict) or not isinstance(default, dict):
-        return tree
-    return {key: _without_defaults(value, default.get(key)) for key, value in tree.items() if value != default.get(key)}
+    return keep

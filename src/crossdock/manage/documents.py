@@ -220,20 +220,20 @@ def default_document(type: str) -> Json:  # noqa: A002 - the document's own word
     return document
 
 
-def check_size(document: Json) -> None:
+def check_size(document: Json, subject: str = "the integration") -> None:
     """Invalid when the document is no object, not JSON, over 1 MiB, or nested deeper than 64 levels."""
     if not isinstance(document, dict):
-        raise Invalid("the integration document must be an object", (FieldError("", "must be an object"),))
-    _check_shape(document)
+        raise Invalid(f"{subject} document must be an object", (FieldError("", "must be an object"),))
+    _check_shape(document, subject)
     try:
         size = len(json.dumps(document, allow_nan=False, ensure_ascii=False).encode())
     except (TypeError, ValueError) as error:  # a date from YAML, NaN, half of a surrogate pair
-        raise Invalid(f"the integration document holds something that is not JSON: {error}") from None
+        raise Invalid(f"{subject} document holds something that is not JSON: {error}") from None
     if size > MAX_DOCUMENT_BYTES:
-        raise Invalid(f"the integration document has {size} bytes; {MAX_DOCUMENT_BYTES} are allowed")
+        raise Invalid(f"{subject} document has {size} bytes; {MAX_DOCUMENT_BYTES} are allowed")
 
 
-def _check_shape(document: Json) -> None:
+def _check_shape(document: Json, subject: str) -> None:
     """Level by level, so that neither depth nor a few YAML aliases that stand for millions of nodes can hurt."""
     level, nodes = [document], 1
     for _ in range(MAX_DOCUMENT_DEPTH):
@@ -242,12 +242,12 @@ def _check_shape(document: Json) -> None:
             inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
             nodes += len(inner)
             if nodes > MAX_DOCUMENT_NODES:
-                raise Invalid(f"the integration document has more than {MAX_DOCUMENT_NODES} values")
+                raise Invalid(f"{subject} document has more than {MAX_DOCUMENT_NODES} values")
             children.extend(inner)
         if not children:
             return
         level = children
-    raise Invalid(f"the integration document is nested deeper than {MAX_DOCUMENT_DEPTH} levels")
+    raise Invalid(f"{subject} document is nested deeper than {MAX_DOCUMENT_DEPTH} levels")
 
 
 def _preset(document: Json) -> Json:

@@ -38,10 +38,17 @@ _WORDS: Mapping[str, str] = {
 
 def field_errors(error: ValidationError, model: type[BaseModel]) -> tuple[FieldError, ...]:
     """What Pydantic found in a document for `model`."""
-    return tuple(
-        FieldError(field_path(found["loc"]), _message(found, model))
-        for found in error.errors(include_url=False, include_input=False)
-    )
+    return tuple(_field_error(found, model) for found in error.errors(include_url=False, include_input=False))
+
+
+def _field_error(found: Any, model: type[BaseModel]) -> FieldError:
+    location, known = _resolve(model, found["loc"])
+    if found["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        context = found["ctx"]
+        location.append(str(context["discriminator"]).strip("'"))
+        tags = context.get("expected_tags") or ", ".join(_tags(model, found["loc"]))
+        return FieldError(field_path(location), f"must be one of {tags}".replace("'", ""))
+    return FieldError(field_path(location), _message(found, known))
 
 
 def field_path(location: Sequence[str | int]) -> str:
@@ -59,11 +66,11 @@ def invalid(subject: str, errors: Sequence[FieldError]) -> Invalid:
     return Invalid(message, tuple(errors))
 
 
-def _message(found: Any, model: type[BaseModel]) -> str:
+def _message(found: Any, known: Sequence[str]) -> str:
     kind, context = found["type"], found.get("ctx", {})
     match kind:
         case "extra_forbidden":
-            return _unknown_field(str(found["loc"][-1]), _fields_at(model, found["loc"][:-1]))
+            return _unknown_field(str(found["loc"][-1]), known)
         case "literal_error":
             return f"must be one of {context['expected']}".replace("'", "").replace(" or ", ", ")
         case "value_error":
@@ -81,18 +88,44 @@ def _unknown_field(name: str, known: Sequence[str]) -> str:
     return f"is an unknown field; known here: {', '.join(known)}" if known else "is an unknown field"
 
 
-def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+def _resolve(model: type[BaseModel], location: Sequence[str | int]) -> tuple[list[str | int], list[str]]:
+    """The location without the words by which Pydantic tells the members of a union apart, and the fields that are
+    known where it ends."""
+    path: list[str | int] = []
+    members: list[type[BaseModel]] = []
     current: type[BaseModel] | None = model
+    known: list[str] = []
     for part in location:
+        chosen = next((member for member in members if _is_tagged(member, part)), None)
+        if chosen is not None:
+            current, members = chosen, []
+            continue
+        path.append(part)
+        known = sorted(current.model_fields) if current is not None else []
         if isinstance(part, int) or current is None:
             continue
         field = current.model_fields.get(part)
-        current = _model_in(field.annotation) if field is not None else None
-    return sorted(current.model_fields) if current is not None else []
+        found = _models_in(field.annotation) if field is not None else []
+        members = found if field is not None and field.discriminator else []
+        current = found[0] if found else None
+    return path, known
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model inside `Model | None` or `list[Model]`."""
+def _is_tagged(member: type[BaseModel], tag: str | int) -> bool:
+    return any(tag in get_args(field.annotation) for field in member.model_fields.values())
+
+
+def _tags(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """What tells the members of the union at `location` apart."""
+    members: list[type[BaseModel]] = [model]
+    for part in location:
+        field = members[0].model_fields[str(part)]
+        members = _models_in(field.annotation)
+    return [str(get_args(member.model_fields["type"].annotation)[0]) for member in members]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models inside `Model | None`, `list[Model]`, or a union of models."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models_in(part)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from crossdock.store.configuration import configuration_number, workspaces
+from crossdock.store.connections import ConnectionRow, all_connections
 from crossdock.store.integrations import IntegrationRow, all_integrations
 from crossdock.store.keys import KeyRow, all_keys
 from crossdock.store.secrets import SecretRow, all_secrets
@@ -21,6 +22,7 @@ class LiveConfiguration:
     integrations: list[IntegrationRow]
     keys: list[KeyRow]
     secrets: list[SecretRow]
+    connections: list[ConnectionRow]
 
 
 def read_live_configuration(connection: Connection) -> LiveConfiguration:
@@ -35,4 +37,5 @@ def read_live_configuration(connection: Connection) -> LiveConfiguration:
         integrations=all_integrations(connection),
         keys=all_keys(connection),
         secrets=all_secrets(connection),
+        connections=all_connections(connection),
     )
