@@ -2,6 +2,7 @@
 
     scripts/faults --kills 200                     SQLite
     scripts/faults --kills 100 --database postgresql
+    scripts/faults --steps --kills 50              runs with steps of every kind
     scripts/faults --power-losses 200              SQLite, without what the disk had not confirmed
 
 Exit code 1 when anything was lost, repeated after it was recorded, out of order or left unfinished. Ctrl-C stops after
@@ -28,6 +29,7 @@ from tests.support.postgres import OwnServer
 from tests.system.killing import Plan, Report, kill_repeatedly
 from tests.system.ledger import Promises
 from tests.system.powerloss import PowerReport, lose_power_repeatedly
+from tests.system.step_killing import StepReport, kill_steps_repeatedly
 
 
 def main() -> int:
@@ -36,7 +38,9 @@ def main() -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="crossdock-faults-") as folder:
         if options.power_losses:
-            report: Report | PowerReport = asyncio.run(lose_power_repeatedly(Path(folder), options.power_losses))
+            report: Report | StepReport | PowerReport = asyncio.run(
+                lose_power_repeatedly(Path(folder), options.power_losses)
+            )
         else:
             report = _kill(Path(folder), options, console)
     document = {"seconds": round(time.monotonic() - started, 1), "database": options.database, **asdict(report)}
@@ -52,6 +56,7 @@ def _read_options() -> argparse.Namespace:
         prog="scripts/faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--steps", action="store_true", help="under a load of runs with steps of every kind")
     parser.add_argument("--power-losses", type=int, default=0, help="simulate this many losses of power instead")
     parser.add_argument("--database", default="sqlite", help="sqlite, postgresql (a server of its own), or an URL")
     parser.add_argument("--shortest", type=float, default=0.6, help="least seconds between two kills")
@@ -61,7 +66,7 @@ def _read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _kill(folder: Path, options: argparse.Namespace, console: Console) -> Report:
+def _kill(folder: Path, options: argparse.Namespace, console: Console) -> Report | StepReport:
     plan = Plan(options.kills, options.shortest, options.longest, seed=options.seed)
     server = OwnServer(durable=True) if options.database == "postgresql" else None
     url = server.url(server.create_database()) if server else None if options.database == "sqlite" else options.database
@@ -76,9 +81,10 @@ def _kill(folder: Path, options: argparse.Namespace, console: Console) -> Report
                 progress.update(task, completed=number, description=f"kills, {told:,} promises")
                 return not stop_asked.is_set()
 
-            async def carry_out() -> Report:
+            async def carry_out() -> Report | StepReport:
                 asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop_asked.set)
-                return await kill_repeatedly(folder, plan, database=url, on_kill=on_kill)
+                kill = kill_steps_repeatedly if options.steps else kill_repeatedly
+                return await kill(folder, plan, database=url, on_kill=on_kill)
 
             return asyncio.run(carry_out())
     finally:
@@ -92,6 +98,8 @@ def _show(console: Console, document: dict[str, Any], problems: dict[str, list[s
             console.print(
                 f"{name.replace('_', ' '):>20}  {value:,}" if isinstance(value, int) else f"{name:>20}  {value}"
             )
+    for name, count in document.get("interrupted", {}).items():
+        console.print(f"{name:>20}  {count:,}")
     for name, examples in problems.items():
         console.print(f"[red]{name}[/red]: {', '.join(examples)}")
     console.print("[red]FAILED[/red]" if problems else "nothing lost, nothing repeated, order kept")

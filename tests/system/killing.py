@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -81,10 +81,17 @@ async def kill_repeatedly(
         await asyncio.to_thread(program.start)
         await asyncio.to_thread(add_integrations, program, f"{sink.url}/reply")
         calling = asyncio.create_task(Callers(program, promises).call_until(ended))
-        kills = await _kill_and_restart(program, plan, audit, promises, url_of(program, database), on_kill)
+
+        async def compare() -> None:
+            accepted, answered = set(promises.accepted), set(promises.answered)
+            audit.after_kill(accepted, answered, await asyncio.to_thread(read_record, url_of(program, database)))
+
+        kills = await kill_and_restart(
+            program, plan, compare, lambda number: on_kill is None or on_kill(number, promises)
+        )
         ended.set()
         await calling
-        record = await _wait_until_finished(url_of(program, database))
+        record = await wait_until_finished(url_of(program, database))
         await asyncio.to_thread(program.stop)
     finally:
         ended.set()
@@ -94,14 +101,10 @@ async def kill_repeatedly(
     return _report(kills, promises, record, read_effects(folder / "effects"), audit)
 
 
-async def _kill_and_restart(
-    program: Program,
-    plan: Plan,
-    audit: Audit,
-    promises: Promises,
-    url: str,
-    on_kill: OnKill | None,
+async def kill_and_restart(
+    program: Program, plan: Plan, compare: Callable[[], Awaitable[None]], goes_on: Callable[[int], bool]
 ) -> int:
+    """Carry out the kills of a plan, as long as it goes on; how many there were. `compare` finds the program dead."""
     chance = random.Random(plan.seed)
     for number in range(1, plan.kills + 1):
         hasty = chance.random() < plan.hasty and number > 1
@@ -109,15 +112,14 @@ async def _kill_and_restart(
             chance.uniform(0, 0.2 if hasty else plan.longest_seconds) + (not hasty) * plan.shortest_seconds
         )
         program.kill()
-        accepted, answered = set(promises.accepted), set(promises.answered)
-        audit.after_kill(accepted, answered, await asyncio.to_thread(read_record, url))
+        await compare()
         await asyncio.to_thread(program.start)
-        if on_kill is not None and not on_kill(number, promises):
+        if not goes_on(number):
             return number
     return plan.kills
 
 
-async def _wait_until_finished(url: str) -> Record:
+async def wait_until_finished(url: str) -> Record:
     """The record once no run and no delivery waits, or as it is when the limit is reached."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + END_SECONDS

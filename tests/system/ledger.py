@@ -118,7 +118,7 @@ def read_effects(path: Path) -> list[Effect]:
 
 def read_record(url: str) -> Record:
     """The record as it would be found after a crash: SQLite is read from a copy, so that looking changes nothing."""
-    with _opened_copy(url) as database, database.reading() as connection:
+    with opened_copy(url) as database, database.reading() as connection:
         runs = connection.execute(
             select(
                 schema.run.c.event_id,
@@ -137,7 +137,8 @@ def read_record(url: str) -> Record:
 
 
 @contextmanager
-def _opened_copy(url: str) -> Iterator[Database]:
+def opened_copy(url: str) -> Iterator[Database]:
+    """The database as it lies there; of SQLite a copy, so that looking changes nothing."""
     with tempfile.TemporaryDirectory(prefix="crossdock-record-") as folder:
         source = make_url(url)
         if source.get_backend_name() == "sqlite" and source.database:
