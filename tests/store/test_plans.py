@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, insert, text
 
-from crossdock.model.states import RunMove
+from crossdock.model.states import RunMove, RunState
 from crossdock.model.time import later
 from crossdock.store import Store, schema
 from crossdock.store.accept import Accept, Accepted, DedupeKey
@@ -29,6 +29,7 @@ from crossdock.store.claims import (
     rescue_runs,
 )
 from crossdock.store.deliveries import DeliveryClaim, look_for_deliveries, read_sending
+from crossdock.store.event_bites import bite_of_events, position_before_last
 from crossdock.store.events import EventFilter, list_events, show_event
 from crossdock.store.lanes import (
     LaneClaim,
@@ -219,6 +220,9 @@ async def test_operators_and_callers_read_no_whole_table(store: Store, full: Run
         lambda c: release_run(c, event_id, now),
         lambda c: show_event(c, "ws_1", event_id),
         lambda c: list_events(c, "ws_1", EventFilter(integration_id="int_b"), limit=20),
+        lambda c: bite_of_events(c, "ws_1", EventFilter(integration_id="int_b"), limit=20, after="evt_0"),
+        lambda c: bite_of_events(c, "ws_1", EventFilter(states=(RunState.FAILED,), received_before=now), limit=20),
+        lambda c: position_before_last(c, "int_b", 20),
     ]
     for look in looks:
         assert await store.write(scans, look) == []
