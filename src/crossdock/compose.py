@@ -30,6 +30,7 @@ from crossdock.manage.connection_documents import ConnectionRules
 from crossdock.manage.connections import ConnectionPorts, Connections
 from crossdock.manage.deliveries import Deliveries
 from crossdock.manage.documents import Rules
+from crossdock.manage.drafts import Drafts
 from crossdock.manage.events import Events
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
@@ -235,10 +236,12 @@ class Node:
         stages = Stages(self.run, self.deliver, self.answers.announce)
         integrations = Integrations(ports)
         connections = self._connections()
+        workflows = Workflows(ports, integrations)
         self.cases = UseCases(
             integrations=integrations,
             keys=Keys(KeyPorts(store, catalog, system_now)),
-            workflows=Workflows(ports, integrations),
+            workflows=workflows,
+            drafts=Drafts(ports, integrations, workflows),
             tokens=self.tokens,
             events=Events(store, catalog, system_now, stages),
             lanes=Lanes(store, system_now, stages),

@@ -16,6 +16,7 @@ from crossdock.manage.actor import Actor
 from crossdock.manage.apply import Apply
 from crossdock.manage.deliveries import Deliveries
 from crossdock.manage.documents import Rules
+from crossdock.manage.drafts import Drafts
 from crossdock.manage.events import Events
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
@@ -108,12 +109,14 @@ def make_cases(store: Store, clock: HeldClock) -> UseCases:
     rules = Rules(compile_workflow, Guard().check_url)
     ports = IntegrationPorts(store, Vault([bytes(32)]), catalog, rules, clock, "https://hooks.example")
     integrations = Integrations(ports)
+    workflows = Workflows(ports, integrations)
     stages = Stages()
     connections = connections_of(store, Vault([bytes(32)]), catalog, clock)
     return UseCases(
         integrations=integrations,
         keys=Keys(KeyPorts(store, catalog, clock)),
-        workflows=Workflows(ports, integrations),
+        workflows=workflows,
+        drafts=Drafts(ports, integrations, workflows),
         tokens=Tokens(store, clock),
         events=Events(store, catalog, clock, stages),
         lanes=Lanes(store, clock, stages),

@@ -94,7 +94,7 @@ async def test_an_event_tells_its_whole_story(api: Api) -> None:
     assert event["result"] == {"status": 201, "headers": {"content-type": "application/json"}, "body": {"b": 2}}
     assert event["steps"][0]["output"] == {"b": 10**30}
     assert (event["reply"]["status"], event["reply"]["delivery_id"]) == ("pending", "dlv_0")
-    assert event["waiting_reason"] is None
+    assert (event["waiting_for"], event["steps_total"]) == (None, 1)
 
 
 async def test_a_request_is_shown_as_it_was(api: Api) -> None:
@@ -127,11 +127,12 @@ async def test_why_an_event_waits_is_said(api: Api) -> None:
     retrying = await show(api, await api.story.fail(made["id"], RunMove.RETRY))
     blocked = await show(api, await api.story.fail(made["id"], RunMove.BLOCK))
 
-    assert (queued["waiting_reason"], queued["lane"]) == ("It waits for a free slot.", None)
-    assert (in_lane["waiting_reason"], in_lane["lane"]) == ("Its turn in its lane has not come yet.", "7")
-    assert retrying["next_attempt_at"] in retrying["waiting_reason"]
+    assert (queued["waiting_for"]["reason"], queued["lane"]) == ("slot", None)
+    assert (in_lane["waiting_for"]["reason"], in_lane["lane"]) == ("lane", "7")
+    assert retrying["next_attempt_at"] == retrying["waiting_for"]["until"]
+    assert retrying["next_attempt_at"] in retrying["waiting_for"]["words"]
     assert retrying["error"] == {"kind": "refused", "message": "the warehouse said no", "step": "call"}
-    assert blocked["waiting_for"] == "operator"
+    assert (blocked["waiting_for"]["reason"], blocked["waiting_for"]["step"]) == ("operator", "call")
 
 
 # --- acting ---
@@ -159,7 +160,7 @@ async def test_a_replay_may_change_the_request_and_the_workflow(api: Api) -> Non
     event = await show(api, answer.json["id"])
     assert event["request"]["body"] == '{"a": 2}'
     assert event["request"]["query"] == {"b": "3"}
-    assert event["request"]["headers"] == {"x-site": "13"}
+    assert event["request"]["headers"] == {"x-site": "13", "content-type": "application/json"}
     assert event["workflow_version"] == 1
 
 
@@ -182,6 +183,9 @@ async def test_a_replay_of_an_ordered_event_takes_its_turn(api: Api) -> None:
         ({"workflow_version": "1"}, "workflow_version"),
         ({"request": {"body": "~", "body_encoding": "base64"}}, "request.body"),
         ({"request": {"headers": {"a": "b\r\nc: d"}}}, "request.headers"),
+        ({"request": {"headers": {"a": ["b", "c\n"]}}}, "request.headers"),
+        ({"request": {"method": "BREW"}}, "request.method"),
+        ({"from_step": "nowhere"}, "from_step"),
         ({"from": "one"}, "from"),
     ],
 )
@@ -256,7 +260,7 @@ async def test_the_head_of_a_lane_is_skipped_parked_or_retried(api: Api) -> None
     assert "asked by the shop" in (await show(api, heads[0]))["error"]["message"]
     parked = await api.call("POST", f"{place}/{lane['id']}/park", who="bob")
     assert parked.json["event_id"] == heads[1]
-    assert (await show(api, heads[1]))["waiting_for"] == "parked"
+    assert (await show(api, heads[1]))["waiting_for"]["reason"] == "parked"
     assert (await api.call("POST", f"{place}/{lane['id']}/retry", who="bob")).status == 409
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ def event(**more: Any) -> dict[str, Any]:
         "id": "evt_1",
         "integration": {"id": "int_1", "name": "Orders"},
         "status": "succeeded",
-        "waiting_reason": None,
+        "waiting_for": None,
         "received_at": "2026-11-22T14:03:12.204Z",
         "started_at": "2026-11-22T14:03:12.207Z",
         "finished_at": "2026-11-22T14:03:12.248Z",
@@ -77,7 +78,8 @@ def test_a_reply_on_the_second_try_is_part_of_it() -> None:
 
 
 def test_a_waiting_event_says_what_it_waits_for() -> None:
-    told = tell(event(status="queued", finished_at=None, started_at=None, waiting_reason="It waits for a free slot."))
+    waiting = {"reason": "slot", "words": "It waits for a free slot.", "until": None, "step": None, "behind": None}
+    told = tell(event(status="queued", finished_at=None, started_at=None, waiting_for=waiting))
 
     assert "queued now" in told
     assert "It waits for a free slot." in told
@@ -92,6 +94,44 @@ def test_the_whole_story_has_request_steps_and_result() -> None:
     assert "1. total (transform)" in told
     assert 'output  {"sum": 28}' in told
     assert "Result   200" in told
+
+
+def unstyle(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def a_step(path: str, **more: Any) -> dict[str, Any]:
+    times = {"started_at": "2026-11-22T14:03:12.207Z", "finished_at": "2026-11-22T14:03:12.248Z"}
+    return {"id": path, "type": "python", "status": "succeeded", **times, "attempts": 1, "input": None, **more}
+
+
+def test_steps_inside_blocks_stand_under_them() -> None:
+    steps = [a_step("a", reused=True), a_step("lines"), a_step("lines[0].book", output={"n": 1}), a_step("z")]
+
+    told = unstyle(tell(event(steps=steps, steps_total=10_003))).splitlines()
+
+    assert "  1. a (python) succeeded in 41 ms, taken over" in told
+    assert "  2. lines (python) succeeded in 41 ms" in told
+    assert "     lines[0].book (python) succeeded in 41 ms" in told
+    assert '     output  {"n": 1}' in told
+    assert "  3. z (python) succeeded in 41 ms" in told
+    assert "  and 9999 more: crossdock events steps evt_1" in told
+
+
+def test_a_waiting_step_says_until_when() -> None:
+    step = a_step("pause", status="waiting", until="2026-11-22T15:03:12.207Z", attempts=2)
+
+    told = unstyle(tell(event(steps=[step])))
+
+    assert "1. pause (python) waiting until 2026-11-22T15:03:12.207Z, 2 attempts" in told
+
+
+def test_what_came_of_an_event_is_named() -> None:
+    told = tell(event(emitted_by="evt_0", emitted=["evt_2", "evt_3"], emitted_total=5, replays=["evt_9"]))
+
+    assert "Emitted by evt_0." in told
+    assert "Emitted  evt_2\n         evt_3\n         and 3 more" in told
+    assert "Replays  evt_9" in told
 
 
 def test_a_failure_names_its_step() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +14,10 @@ from crossdock.manage.apply import Apply
 from crossdock.manage.connections import Connections
 from crossdock.manage.documents import Rules
 from crossdock.manage.drafts import Drafts
+from crossdock.manage.events import Events
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
+from crossdock.manage.ports import Stages
 from crossdock.manage.tokens import AdminToken, Tokens
 from crossdock.manage.workflows import Workflows
 from crossdock.model.errors import Invalid
@@ -25,6 +29,7 @@ from crossdock.store.configuration import ensure_workspace
 from crossdock.vault import Vault
 from tests.support.connections import SQLITE_FOLDER, Tries, connections_of
 from tests.support.held import HeldClock
+from tests.support.yard import Yard
 
 ADMIN_TOKEN = "token-of-the-settings"
 
@@ -81,6 +86,21 @@ async def desk(store: Store, clock: HeldClock) -> Desk:
         charlie=Actor("charlie", home, "default", "viewer"),
         dora=Actor("dora", away, "away", "admin"),
     )
+
+
+@pytest.fixture
+async def yard(store: Store, clock: HeldClock, tmp_path: Path) -> AsyncIterator[Yard]:
+    """A node that looks for work, in a workspace of its own."""
+    built = Yard(store, clock, tmp_path / "functions")
+    built.start()
+    yield built
+    await built.close()
+
+
+@pytest.fixture
+def events(yard: Yard) -> Events:
+    """What can be done with the yard's events."""
+    return Events(yard.store, yard.catalog, yard.clock, Stages(yard.stage, None, yard.answers.announce))
 
 
 def trigger(name: str = "Orders", **more: Json) -> Json:

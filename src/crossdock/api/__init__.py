@@ -9,11 +9,12 @@ from fastapi import FastAPI
 
 from crossdock.api.answering import add_problems
 from crossdock.api.docs import add_docs
-from crossdock.api.routes import configuration, connections, events, installation, integrations, lanes
+from crossdock.api.routes import configuration, connections, events, installation, integrations, lanes, workflows
 from crossdock.api.use_cases import UseCases
 
 ROUTES = (
     integrations.routes,
+    workflows.routes,
     lanes.routes,
     events.routes,
     connections.routes,

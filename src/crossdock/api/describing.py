@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from crossdock import __version__
-from crossdock.api import connection_documents, documents
+from crossdock.api import connection_documents, documents, workflow_documents
 from crossdock.manage.documents import IntegrationPart
 from crossdock.manage.keys import KeyChange, NewKey
 
@@ -22,6 +22,8 @@ _MODELS: tuple[type[BaseModel], ...] = (
     documents.Configuration,
     documents.Note,
     documents.Replay,
+    workflow_documents.DraftToSave,
+    workflow_documents.DraftToPublish,
     connection_documents.ConnectionToSave,
     documents.Problem,
 )

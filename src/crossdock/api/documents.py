@@ -84,14 +84,6 @@ class AddedKey(Key):
     key: str = Field(description="The key itself; it is told this once.")
 
 
-class WorkflowVersion(Document):
-    number: int
-    published: bool
-    created_at: str | None
-    created_by: str | None
-    document: dict[str, Any]
-
-
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
@@ -129,12 +121,14 @@ class Result(Document):
 
 
 class Step(Document):
-    id: str
+    id: str = Field(description="The step's path: its id behind those of the blocks around it.")
     type: str
-    status: Literal["succeeded", "failed", "skipped"]
+    status: Literal["succeeded", "failed", "skipped", "waiting"]
     started_at: str
     finished_at: str
+    until: str | None = Field(description="It is not performed again before this time.")
     attempts: int
+    reused: bool = Field(description="Taken over from the run of the event that this one replays.")
     input: Any
     output: Any
     error: Failure | None
@@ -171,12 +165,21 @@ class Reply(ReplyLine):
     attempts: list[Attempt]
 
 
+class WaitingFor(Document):
+    """Why nobody works on a run, and what happens next."""
+
+    reason: Literal["slot", "lane", "retry", "delay", "operator", "parked"]
+    words: str
+    until: str | None = Field(description="When it goes on by itself.")
+    step: str | None
+    behind: str | None = Field(description="The event at the head of its lane; told of a single event.")
+
+
 class EventHead(Document):
     id: str
     integration: IntegrationName
     status: RunStatus
-    waiting_for: Literal["delay", "operator", "parked"] | None
-    waiting_reason: str | None
+    waiting_for: WaitingFor | None
     next_attempt_at: str | None
     received_at: str
     started_at: str | None
@@ -186,6 +189,8 @@ class EventHead(Document):
     error: Failure | None
     lane: str | None
     replay_of: str | None
+    emitted_by: str | None = Field(description="The event whose workflow made this one.")
+    depth: int = Field(description="How many events stand before it in a chain of events that emit others.")
 
 
 class EventLine(EventHead):
@@ -196,9 +201,14 @@ class EventLine(EventHead):
 class Event(EventHead):
     request: Request
     result: Result | None
-    steps: list[Step]
+    steps: list[Step] = Field(description="500 at most; `/events/{id}/steps` gives all.")
+    steps_total: int
     reply: Reply
     cancel_requested: bool
+    replays: list[str] = Field(description="The oldest 100.")
+    replays_total: int
+    emitted: list[str] = Field(description="The events that its workflow made: the oldest 100.")
+    emitted_total: int
 
 
 class Replayed(Document):
@@ -359,9 +369,13 @@ class Exported(Document):
 # --- what is sent ----------------------------------------------------------------------------------------------------
 
 
-def _visible_values(headers: dict[str, str]) -> dict[str, str]:
-    for name, value in {**headers}.items():
-        if not name.isascii() or not name.isprintable() or not value.isprintable():
+Values = dict[str, str | list[str]]
+
+
+def _visible_values(headers: Values) -> Values:
+    for name, given in headers.items():
+        values = given if isinstance(given, list) else [given]
+        if not name.isascii() or not name.isprintable() or not all(value.isprintable() for value in values):
             raise ValueError("must be names and values of visible characters")
     return headers
 
@@ -394,12 +408,22 @@ class Note(Written):
 class ReplayedRequest(Written):
     """What replaces the original's."""
 
-    body: str | None = None
-    body_encoding: Literal["utf-8", "base64"] | None = None
-    query: dict[str, str] | None = None
-    headers: Annotated[dict[str, str], AfterValidator(_visible_values)] | None = None
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] | None = None
+    query: Annotated[Values | None, Field(description="A name with several values has a list.")] = None
+    headers: Annotated[Values, AfterValidator(_visible_values)] | None = None
+    body: Annotated[Any, Field(description="Text as it is; any other JSON value is sent as JSON.")] = None
+    body_encoding: Annotated[
+        Literal["utf-8", "base64"] | None, Field(description="base64: the text stands for bytes.")
+    ] = None
 
 
 class Replay(Written):
     workflow_version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    from_step: (
+        Annotated[
+            str,
+            Field(max_length=1_000, description="The step to start from; what came of those before it is taken over."),
+        ]
+        | None
+    ) = None
     request: ReplayedRequest | None = None

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from crossdock.manage.apply import Apply
 from crossdock.manage.connections import Connections
 from crossdock.manage.deliveries import Deliveries
+from crossdock.manage.drafts import Drafts
 from crossdock.manage.events import Events
 from crossdock.manage.integrations import Integrations
 from crossdock.manage.keys import Keys
@@ -27,6 +28,7 @@ class UseCases:
     integrations: Integrations
     keys: Keys
     workflows: Workflows
+    drafts: Drafts
     tokens: Tokens
     events: Events
     lanes: Lanes

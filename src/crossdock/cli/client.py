@@ -112,6 +112,9 @@ class Api:
     def post(self, *path: str, document: Json = None) -> Json:
         return self._ask("POST", path, document=document)
 
+    def put(self, *path: str, document: Json) -> Json:
+        return self._ask("PUT", path, document=document)
+
     def patch(self, *path: str, document: Json) -> Json:
         return self._ask("PATCH", path, document=document)
 

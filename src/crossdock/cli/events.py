@@ -92,6 +92,26 @@ def show_event(
         typer.echo(tell(event))
 
 
+@app.command("steps")
+def show_steps(
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="The id, evt_...")],
+    prefix: Annotated[str, typer.Option("--prefix", help="How their paths begin, such as 'lines[3].'")] = "",
+    limit: Limit = 200,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+) -> None:
+    """Show the steps of an event's run, with those inside blocks."""
+    from crossdock.cli.story import tell_steps
+
+    with connect(url, token) as api:
+        found = list(api.items("events", event_id, "steps", query={"prefix": prefix}, limit=limit))
+    if as_json:
+        show_json(found)
+    else:
+        typer.echo("\n".join(tell_steps(found)) or "No such steps.")
+
+
 @app.command("tail")
 def tail_events(
     integration: IntegrationFilter = None,

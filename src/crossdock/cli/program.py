@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from crossdock.cli import configuration, events, integrations, jobs, lanes, operations, send, tokens, what_if
+from crossdock.cli import configuration, events, integrations, jobs, lanes, operations, send, tokens, what_if, workflows
 from crossdock.model.errors import CrossdockError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command(rich_help_panel=_INSTALLATION)(operations.version)
 app.command(rich_help_panel=_SETUP)(configuration.apply)
 app.command(rich_help_panel=_SETUP)(configuration.export)
 app.add_typer(integrations.app, name="integrations", rich_help_panel=_SETUP)
+app.add_typer(workflows.app, name="workflow", rich_help_panel=_SETUP)
 app.add_typer(tokens.app, name="token", rich_help_panel=_SETUP)
 app.command(rich_help_panel=_WORK)(send.send)
 app.add_typer(events.app, name="events", rich_help_panel=_WORK)

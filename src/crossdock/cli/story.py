@@ -13,7 +13,9 @@ _TIMES = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixt
 
 def tell(event: dict[str, Any]) -> str:
     """The whole story of an event document, for a terminal."""
-    return "\n".join([*_head(event), *_request(event), *_steps(event), *_end(event), *_reply(event)])
+    return "\n".join(
+        [*_head(event), *_request(event), *_steps(event), *_end(event), *_reply(event), *_relatives(event)]
+    )
 
 
 def summary(event: dict[str, Any]) -> str:
@@ -47,8 +49,10 @@ def _head(event: dict[str, Any]) -> Iterator[str]:
         yield f"A replay of {event['replay_of']}."
     if event.get("lane") is not None:
         yield f"In the lane {event['lane']!r}." if event["lane"] else "In the integration's only lane."
-    if event.get("waiting_reason"):
-        yield str(event["waiting_reason"])
+    if event.get("emitted_by"):
+        yield f"Emitted by {event['emitted_by']}."
+    if event.get("waiting_for"):
+        yield str(event["waiting_for"]["words"])
 
 
 def _request(event: dict[str, Any]) -> Iterator[str]:
@@ -73,18 +77,38 @@ def _steps(event: dict[str, Any]) -> Iterator[str]:
     if steps:
         yield ""
         yield f"Steps    of workflow version {event.get('workflow_version')}"
-    for number, step in enumerate(steps, 1):
-        took = between(step.get("started_at"), step.get("finished_at"))
-        spent = "" if took is None else f" in {duration_words(took)}"
-        tries = f", {step['attempts']} attempts" if (step.get("attempts") or 0) > 1 else ""
-        kind = step.get("type") or step.get("kind")
-        yield f"  {number}. {step['id']} ({kind}) {colored(step['status'])}{spent}{tries}"
-        if step.get("input") is not None:
-            yield f"     input   {compact(step['input'])}"
-        if step.get("output") is not None:
-            yield f"     output  {compact(step['output'])}"
+    yield from tell_steps(steps)
+    left_out = (event.get("steps_total") or 0) - len(steps)
+    if left_out > 0:
+        yield f"  and {left_out} more: crossdock events steps {event['id']}"
+
+
+def tell_steps(steps: list[dict[str, Any]]) -> Iterator[str]:
+    """Step documents in words, those inside blocks under them."""
+    number = 0
+    for step in steps:
+        outer = step["id"].count(".")
+        number += outer == 0
+        mark = f"  {number}. " if outer == 0 else " " * (3 + 2 * outer)
+        yield f"{mark}{step['id']} ({step['type']}) {_step_words(step)}"
+        for name in ("input", "output"):
+            if step.get(name) is not None:
+                yield f"{' ' * len(mark)}{name:<8}{compact(step[name])}"
         if step.get("error"):
-            yield f"     error   {_error_words(step['error'])}"
+            yield f"{' ' * len(mark)}error   {_error_words(step['error'])}"
+
+
+def _step_words(step: dict[str, Any]) -> str:
+    took = between(step.get("started_at"), step.get("finished_at"))
+    parts = [colored(step["status"])]
+    if step.get("until"):
+        parts.append(f"until {step['until']}")
+    elif took is not None:
+        parts.append(f"in {duration_words(took)}")
+    words = " ".join(parts)
+    if (step.get("attempts") or 0) > 1:
+        words += f", {step['attempts']} attempts"
+    return f"{words}, taken over" if step.get("reused") else words
 
 
 def _end(event: dict[str, Any]) -> Iterator[str]:
@@ -111,6 +135,19 @@ def _reply(event: dict[str, Any]) -> Iterator[str]:
         yield f"  {number}. {attempt.get('started_at', '')}  {_attempt_words(attempt)}{spent}"
     if reply.get("next_attempt_at"):
         yield f"  next at {reply['next_attempt_at']}"
+
+
+def _relatives(event: dict[str, Any]) -> Iterator[str]:
+    """The events that came of this one."""
+    for name, title in (("emitted", "Emitted"), ("replays", "Replays")):
+        ids = event.get(name) or []
+        for number, event_id in enumerate(ids):
+            if number == 0:
+                yield ""
+            yield f"{title if number == 0 else '':<9}{event_id}"
+        more = (event.get(f"{name}_total") or 0) - len(ids)
+        if more > 0:
+            yield f"         and {more} more"
 
 
 def _body_words(request: dict[str, Any]) -> str:

@@ -8,13 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from crossdock.expressions import read_body
+from crossdock.manage.step_lists import shown_steps, waiting_step
 from crossdock.model.event import Request
 from crossdock.model.outcome import Failure, Json, Result
-from crossdock.model.run import StepRecord
+from crossdock.model.run import StepStatus
 from crossdock.model.states import DeliveryState, ReplyState, RunState, WaitingFor, reply_state
 from crossdock.model.time import Instant, format_instant
 from crossdock.store.events import AttemptRow, DeliveryRow, EventLine, EventStory, RunRow
-from crossdock.store.journal import first_result
+from crossdock.store.step_lines import StepLine
 
 SHOWN_BYTES = 1024 * 1024
 """Bodies over this are left out of documents; `/events/{id}/body` gives them."""
@@ -39,14 +40,20 @@ def line_document(line: EventLine, reply: DeliveryState | None) -> Json:
 def story_document(story: EventStory) -> Json:
     """An event with all that is known of it."""
     line = story.line
-    result = first_result(story.journal)
+    behind = None if story.lane_head == line.id else story.lane_head
     return {
         **_head_document(line),
+        "waiting_for": waiting_document(line.run, waiting_step(story.steps, line.run.due_at), behind),
         "request": request_document(story.event.request, line.key_label),
-        "result": None if result is None else result_document(result),
-        "steps": [step_document(step) for entry in story.journal for step in entry.steps],
+        "result": None if story.result is None else result_document(story.result),
+        "steps": shown_steps(story.steps),
+        "steps_total": len(story.steps),
         "reply": reply_document(story.replies),
         "cancel_requested": line.run.cancel_requested,
+        "replays": story.replays.ids,
+        "replays_total": story.replays.total,
+        "emitted": story.emitted.ids,
+        "emitted_total": story.emitted.total,
     }
 
 
@@ -56,8 +63,7 @@ def _head_document(line: EventLine) -> Json:
         "id": line.id,
         "integration": {"id": line.integration_id, "name": line.integration_name},
         "status": run.state.value,
-        "waiting_for": run.waiting_for.value if run.waiting_for else None,
-        "waiting_reason": waiting_reason(run),
+        "waiting_for": waiting_document(run),
         "next_attempt_at": _instant(next_attempt_at(run)),
         "received_at": format_instant(line.received_at),
         "started_at": _instant(run.started_at),
@@ -67,6 +73,8 @@ def _head_document(line: EventLine) -> Json:
         "error": _run_error(run),
         "lane": lane_key(run.lane_id),
         "replay_of": line.replay_of,
+        "emitted_by": line.emitted_by,
+        "depth": line.depth,
     }
 
 
@@ -87,23 +95,61 @@ def next_attempt_at(run: RunRow) -> Instant | None:
     return run.due_at if is_timed else None
 
 
-def waiting_reason(run: RunRow) -> str | None:
-    """Why nobody works on the run now, in words; None when somebody does or it is over."""
+def waiting_document(run: RunRow, step: StepLine | None = None, behind: str | None = None) -> Json:
+    """Why nobody works on the run now, and what happens next; None when somebody does or it is over.
+
+    `step` is the one that the run waits for, `behind` the head of its lane, where they are known.
+    """
+    told = _waiting(run, step, behind)
+    if told is None:
+        return None
+    reason, words = told
+    return {
+        "reason": reason,
+        "words": words,
+        "until": _instant(next_attempt_at(run)),
+        "step": _step_of(run, step),
+        "behind": behind,
+    }
+
+
+def _step_of(run: RunRow, step: StepLine | None) -> str | None:
+    """The step that it is about; an error that a run had before it went on is not."""
     match run.state, run.waiting_for:
         case RunState.QUEUED, _:
-            if run.lane_id is not None:
-                return "Its turn in its lane has not come yet."
-            return "It waits for a free slot."
-        case RunState.RETRYING, _:
-            return f"Attempt {run.attempts} failed; the next one starts at {format_instant(run.due_at)}."
+            return None
         case RunState.WAITING, WaitingFor.DELAY:
-            return f"A delay step waits until {format_instant(run.due_at)}."
+            return None if step is None else step.id
+        case _:
+            return run.error_step
+
+
+def _waiting(run: RunRow, step: StepLine | None, behind: str | None) -> tuple[str, str] | None:
+    match run.state, run.waiting_for:
+        case RunState.QUEUED, _ if behind is not None:
+            return "lane", f"It waits for its turn behind {behind}, the head of its lane."
+        case RunState.QUEUED, _ if run.lane_id is not None:
+            return "lane", "It waits for its turn in its lane."
+        case RunState.QUEUED, _:
+            return "slot", "It waits for a free slot."
+        case RunState.RETRYING, _:
+            return "retry", f"Attempt {run.attempts} failed; the next one starts at {format_instant(run.due_at)}."
+        case RunState.WAITING, WaitingFor.DELAY:
+            return _delayed(format_instant(run.due_at), step)
         case RunState.WAITING, WaitingFor.OPERATOR:
-            return "Its attempts are used up and it holds its lane; retry, skip or park it."
+            return "operator", "Its attempts are used up and it holds its lane; retry, skip or park it."
         case RunState.WAITING, WaitingFor.PARKED:
-            return "It was taken out of its lane; retry or cancel it."
+            return "parked", "It was taken out of its lane; retry or cancel it."
         case _:
             return None
+
+
+def _delayed(until: str, step: StepLine | None) -> tuple[str, str]:
+    if step is None:
+        return "delay", f"It goes on at {until}."
+    if step.status is StepStatus.FAILED:
+        return "retry", f"The step {step.id!r} failed; it is tried again at {until}."
+    return "delay", f"The step {step.id!r} waits until {until}."
 
 
 def request_document(request: Request, key_label: str | None) -> Json:
@@ -144,20 +190,6 @@ def result_document(result: Result) -> Json:
     content_type = next((value for name, value in result.headers if name.lower() == "content-type"), "")
     body = read_body(content_type, result.body) if len(result.body) <= SHOWN_BYTES else None
     return {"status": result.status, "headers": pairs_document(result.headers), "body": body}
-
-
-def step_document(step: StepRecord) -> Json:
-    return {
-        "id": step.id,
-        "type": step.kind,
-        "status": step.status.value,
-        "started_at": format_instant(step.started_at),
-        "finished_at": format_instant(step.finished_at),
-        "attempts": step.attempts,
-        "input": step.input,
-        "output": step.output,
-        "error": failure_document(step.error),
-    }
 
 
 def failure_document(failure: Failure | None) -> Json:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+
+import msgspec
 
 from crossdock.catalog import Catalog, LiveIntegration
 from crossdock.clock import Clock, new_id
 from crossdock.event_keys import find_keys
 from crossdock.manage.actor import Actor
+from crossdock.manage.edited_requests import edited_request
 from crossdock.manage.event_documents import line_document, story_document
 from crossdock.manage.paging import Page, check_limit, read_text_cursor, write_cursor
 from crossdock.manage.ports import Stages
+from crossdock.manage.starting_points import NumberedWorkflow, taken_over
+from crossdock.manage.step_lists import steps_page
 from crossdock.model.errors import Conflict, FieldError, Invalid, NotFound
-from crossdock.model.event import Event, Request
+from crossdock.model.event import Event
 from crossdock.model.outcome import Json
+from crossdock.model.run import JournalEntry
 from crossdock.model.states import FINAL_RUN_STATES, RunState
 from crossdock.model.time import Instant, parse_instant
 from crossdock.model.verdict import CANCELED, Outcome
 from crossdock.store import Store
 from crossdock.store.accept import Accept, AcceptAnswer, Accepted
 from crossdock.store.claims import cancel_waiting, request_cancel
-from crossdock.store.events import EventFilter, EventStory, list_events, read_body, reply_states, show_event
+from crossdock.store.events import EventFilter, EventStory, list_events, read_body, read_steps, reply_states, show_event
+from crossdock.store.journal import read_entries
 from crossdock.store.lanes import release_run
 from crossdock.store.versions import version
 
@@ -75,6 +79,20 @@ class Events:
         actor.require("viewer")
         return story_document(await self._story(actor, event_id))
 
+    async def steps(
+        self, actor: Actor, event_id: str, *, prefix: str = "", limit: int | None = None, cursor: str | None = None
+    ) -> Page:
+        """The steps of an event's run whose paths begin with `prefix`, in the order of the workflow.
+
+        A page of large outputs may hold fewer than `limit`.
+        """
+        actor.require("viewer")
+        size, after = check_limit(limit), read_text_cursor(cursor)
+        lines = await self._store.read(read_steps, actor.workspace_id, event_id)
+        if lines is None:
+            raise _unknown(event_id)
+        return steps_page(lines, prefix=prefix, after=after, limit=size)
+
     async def body(self, actor: Actor, event_id: str) -> tuple[str, bytes]:
         """The content type and the bytes that were sent."""
         actor.require("viewer")
@@ -112,26 +130,51 @@ class Events:
     async def replay(self, actor: Actor, event_id: str, document: Json) -> Json:
         """Record the same call once more as a new event, with the published workflow or the version asked for.
 
-        `document` may hold `workflow_version` and `request` with `body` (text, or JSON), `query` and `headers` that
-        replace those of the original.
+        `document` may hold `workflow_version`; `from_step`, the step that the new run starts from, with what the
+        original run finished before it; and `request`, whose parts replace those of the original (`edited_request`).
+        The new event goes through the ordering key, and not through deduplication.
         """
         actor.require("operator")
         story = await self._story(actor, event_id)
-        live = self._catalog.snapshot.by_id.get(story.event.integration_id)
-        if live is None:
-            raise Conflict("the event's integration can't be used at the moment; see its health")
+        live = self._live(story.event.integration_id)
         number = await self._workflow_number(live, document.get("workflow_version"))
+        request = story.event.request
         event = Event(
             id=new_id("evt"),
             integration_id=story.event.integration_id,
             received_at=self._clock(),
-            request=changed_request(story.event.request, document.get("request") or {}),
+            request=edited_request(request, document["request"], live) if document.get("request") else request,
             replay_of=event_id,
+            depth=story.event.depth,
         )
-        await self._record(live, event, number)
+        journal = None
+        if document.get("from_step") is not None:
+            journal = await self._taken_over(document["from_step"], story, live, number)
+        await self._record(live, event, number, journal)
         return {"id": event.id, "replay_of": event_id}
 
-    async def _record(self, live: LiveIntegration, event: Event, number: int) -> None:
+    def _live(self, integration_id: str) -> LiveIntegration:
+        live = self._catalog.snapshot.by_id.get(integration_id)
+        if live is None:
+            raise Conflict("the event's integration can't be used at the moment; see its health")
+        if not live.integration.enabled:
+            raise Conflict(
+                f"the integration {live.integration.name} is disabled; enable it before replaying its events"
+            )
+        return live
+
+    async def _taken_over(
+        self, from_step: str, story: EventStory, live: LiveIntegration, number: int
+    ) -> JournalEntry | None:
+        """What the original run finished before the step that the new run starts from."""
+        went_through, goes_through = [
+            NumberedWorkflow(n, await self._catalog.workflow(live.integration.id, n))
+            for n in (story.line.run.workflow_number, number)
+        ]
+        journal = (await self._store.read(read_entries, [story.event.id])).get(story.event.id, ())
+        return taken_over(from_step, journal, went_through, goes_through)
+
+    async def _record(self, live: LiveIntegration, event: Event, number: int, journal: JournalEntry | None) -> None:
         _, lane = find_keys(live, event)
         runs = self._stages.runs
         lease = runs.offer(live) if runs is not None else None
@@ -142,8 +185,9 @@ class Events:
             elif runs is not None and lease is not None and not isinstance(answer, Accepted):
                 runs.withdraw(live, answer)
 
-        change = Accept(event, number, lease=lease, lane_key=lane)
-        await self._store.submit(change, recorded, weight=len(event.request.body))
+        change = Accept(event, number, lease=lease, lane_key=lane, journal=journal)
+        weight = len(event.request.body) + (0 if journal is None else len(msgspec.json.encode(journal.steps)))
+        await self._store.submit(change, recorded, weight=weight)
 
     async def _workflow_number(self, live: LiveIntegration, wanted: int | None) -> int:
         if wanted is None:
@@ -163,7 +207,10 @@ class Events:
 
 
 def _unknown(event_id: str) -> NotFound:
-    return NotFound(f"there is no event {event_id[:64]} here; events are removed when their retention is over")
+    return NotFound(
+        f"there is no event {event_id[:64]} here; events are removed when their retention is over, and can't be"
+        " reached any more when their integration was deleted"
+    )
 
 
 def read_filter(query: EventQuery) -> EventFilter:
@@ -203,23 +250,3 @@ def _read_time(field: str, text: str | None, errors: list[FieldError]) -> Instan
     except ValueError as error:
         errors.append(FieldError(field, str(error)))
         return None
-
-
-def changed_request(request: Request, changes: dict[str, Any]) -> Request:
-    """`request` with `body`, `query` and `headers` replaced where `changes` has them."""
-    if changes.get("query") is not None:
-        request = replace(request, query=tuple(changes["query"].items()))
-    if changes.get("headers") is not None:
-        headers = {name.lower(): value for name, value in changes["headers"].items()}
-        content_type = headers.get("content-type", request.content_type)
-        request = replace(request, headers=tuple(headers.items()), content_type=content_type)
-    if changes.get("body") is not None:
-        request = replace(request, body=_read_bytes(changes["body"], changes.get("body_encoding") or "utf-8"))
-    return request
-
-
-def _read_bytes(text: str, encoding: str) -> bytes:
-    try:
-        return text.encode() if encoding == "utf-8" else base64.b64decode(text, validate=True)
-    except (UnicodeEncodeError, binascii.Error, ValueError) as error:
-        raise Invalid("the body can't be read", (FieldError("request.body", f"is not {encoding}: {error}"),)) from None

@@ -5,6 +5,12 @@ from __future__ import annotations
 from crossdock.model.time import Instant
 from crossdock.model.value import value
 
+CREDENTIAL_HEADERS = frozenset(
+    {"authorization", "x-api-key", "x-platform-token", "cookie", "proxy-authorization", "x-auth-token"}
+)
+"""Kept out of the record: their values are replaced by `REDACTED`."""
+REDACTED = "[redacted]"
+
 
 @value
 class Request:
@@ -15,7 +21,7 @@ class Request:
     """As it was sent, percent-decoded, with the leading `/`."""
     query: tuple[tuple[str, str], ...]
     headers: tuple[tuple[str, str], ...]
-    """Names in lower case. Credentials are replaced by `[redacted]`."""
+    """Names in lower case. Those of `CREDENTIAL_HEADERS` say `[redacted]`."""
     content_type: str
     body: bytes
     key_id: str | None = None

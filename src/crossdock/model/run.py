@@ -64,6 +64,8 @@ class StepRecord:
     """It is not performed again before this moment."""
     start: int = 1
     """The start of the run that recorded it: what its expressions saw as `event.attempt`."""
+    reused: bool = False
+    """It was taken over from the run of the event that this one replays."""
 
 
 @value

@@ -7,14 +7,13 @@ import binascii
 from collections.abc import Iterable
 
 from crossdock.catalog import LiveIntegration
+from crossdock.model import event
 from crossdock.model.errors import Unauthenticated
 from crossdock.model.integration import ApiKey
 from crossdock.model.time import Instant
 from crossdock.model.trigger import AuthenticationMode
 
-CREDENTIAL_HEADERS = frozenset(
-    {b"authorization", b"x-api-key", b"x-platform-token", b"cookie", b"proxy-authorization", b"x-auth-token"}
-)
+CREDENTIAL_HEADERS = frozenset(name.encode() for name in event.CREDENTIAL_HEADERS)
 """Kept out of the record: their values are replaced."""
 
 Headers = Iterable[tuple[bytes, bytes]]

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 from crossdock.model.errors import FieldError, Invalid, Malformed, TooLarge, UnsupportedMedia
+from crossdock.model.event import REDACTED
 from crossdock.model.trigger import QueryParameter, Trigger
 from crossdock.receive.authenticate import CREDENTIAL_HEADERS
 from crossdock.server.app import Receive
 
 MAX_QUERY_FIELDS = 1_000
 _LENGTH_DIGITS = 18
-REDACTED = "[redacted]"
 
 
 class Disconnected(Exception):

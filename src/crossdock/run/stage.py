@@ -138,7 +138,9 @@ class RunStage:
             self._start(accepted.run)
         elif accepted.lane is not None and accepted.lane_token is not None:
             lane = self._own(accepted.lane.id, accepted.event.integration_id, accepted.lane_token)
-            waiting = LeasedRun(accepted.event, accepted.workflow_number, 0, 0, "", accepted.lane)
+            waiting = LeasedRun(
+                accepted.event, accepted.workflow_number, 0, 0, "", accepted.lane, journal=accepted.journal
+            )
             lane.add(waiting, accepted.event.received_at)
         elif accepted.lane is None:
             self._backlog[accepted.event.integration_id] = None

@@ -11,11 +11,12 @@ from sqlalchemy import Connection, bindparam, delete, func, select
 from sqlalchemy.sql.dml import Insert
 
 from crossdock.model.event import Event, Request
-from crossdock.model.run import Lane, LeasedRun
+from crossdock.model.run import JournalEntry, Lane, LeasedRun
 from crossdock.model.states import RunState
 from crossdock.model.time import Instant, later
 from crossdock.model.value import value
 from crossdock.store import schema
+from crossdock.store.journal import entry_row, insert_entries
 from crossdock.store.statements import RowInsert
 
 encode = msgspec.json.Encoder().encode
@@ -48,6 +49,8 @@ class Accepted:
     run: LeasedRun | None = None
     lane: Lane | None = None
     lane_token: str | None = None
+    journal: tuple[JournalEntry, ...] = ()
+    """What the run begins with, if that is not nothing."""
 
 
 @value
@@ -61,7 +64,8 @@ class Duplicate:
 class Accept:
     """A call to be recorded. Its answer is `Accepted` or `Duplicate`.
 
-    With `finished`, the event has nothing to be run and succeeds as it is recorded.
+    With `finished`, the event has nothing to be run and succeeds as it is recorded. With `journal`, its run begins
+    with what another one has finished.
     """
 
     rank: ClassVar[int] = 30
@@ -72,6 +76,7 @@ class Accept:
     lane_key: str | None = None
     dedupe: DedupeKey | None = None
     finished: bool = False
+    journal: JournalEntry | None = None
 
     @classmethod
     def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[AcceptAnswer]:
@@ -82,6 +87,8 @@ class Accept:
         _insert_runs.execute(
             connection, [_run_row(change, places.get(change.event.id, _NO_PLACE)[0]) for change in fresh]
         )
+        begun = [entry_row(change.event.id, change.journal) for change in fresh if change.journal is not None]
+        insert_entries.execute(connection, begun)
         return [
             Duplicate(duplicates[n]) if n in duplicates else _accepted(change, places.get(change.event.id, _NO_PLACE))
             for n, change in enumerate(changes)
@@ -99,8 +106,9 @@ _NO_PLACE: tuple[None, None] = (None, None)
 
 
 def _accepted(change: Accept, place: tuple[Lane | None, str | None]) -> Accepted:
+    journal = () if change.journal is None else (change.journal,)
     if change.lease is None or change.lane_key is not None:
-        return Accepted(change.event, change.workflow_number, None, *place)
+        return Accepted(change.event, change.workflow_number, None, *place, journal)
     run = LeasedRun(
         event=change.event,
         workflow_number=change.workflow_number,
@@ -108,6 +116,7 @@ def _accepted(change: Accept, place: tuple[Lane | None, str | None]) -> Accepted
         losses=0,
         lease_token=change.lease.token,
         lane=None,
+        journal=journal,
     )
     return Accepted(change.event, change.workflow_number, run)
 

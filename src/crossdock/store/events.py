@@ -28,12 +28,13 @@ from sqlalchemy.sql.functions import GenericFunction
 
 from crossdock.model.delivery import DeliveryKind
 from crossdock.model.event import Event
-from crossdock.model.run import JournalEntry
+from crossdock.model.outcome import Result
 from crossdock.model.states import DeliveryState, RunState, WaitingFor
 from crossdock.model.time import SECOND, Instant
 from crossdock.store import schema
 from crossdock.store.accept import event_of
-from crossdock.store.journal import read_entries
+from crossdock.store.lanes import head_of
+from crossdock.store.step_lines import StepLine, read_step_lines
 
 event, run, delivery, integration, api_key = (
     schema.event,
@@ -49,6 +50,8 @@ SEARCH_WINDOW = 2_000
 """How many rows a page with a text search looks at: their bodies are read."""
 SEARCHED_BYTES = 1024 * 1024
 """Bodies over this are not searched."""
+RELATIVES = 100
+"""How many replays, or emitted events, of one event are told by their ids."""
 STATS_ROWS = 50_000
 CLOCK_STEP: Instant = 5 * SECOND
 """How far an id's time and `received_at` may lie apart: a clock may be set between the two."""
@@ -89,6 +92,8 @@ class EventLine:
     key_label: str | None
     source_ip: str
     replay_of: str | None
+    emitted_by: str | None
+    depth: int
     run: RunRow
 
 
@@ -256,6 +261,8 @@ def _line(row: Row[Any]) -> EventLine:
         key_label=row.key_label,
         source_ip=row.source_ip,
         replay_of=row.replay_of,
+        emitted_by=row.emitted_by,
+        depth=row.depth,
         run=_run_row(row),
     )
 
@@ -306,14 +313,29 @@ class DeliveryRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Relatives:
+    """Events that came of another one: the ids of the oldest, and how many there are."""
+
+    ids: list[str]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class EventStory:
     """All that is known of one event."""
 
     line: EventLine
     event: Event
-    journal: tuple[JournalEntry, ...]
+    steps: list[StepLine]
+    """In the order in which they were first heard of."""
+    result: Result | None
     replies: tuple[DeliveryRow, ...]
     """Oldest first; the last one counts."""
+    lane_head: str | None
+    """The event that is the turn of the run's lane; None outside of lanes, and when it has ended."""
+    emitted: Relatives
+    """The events that its workflow made."""
+    replays: Relatives
 
 
 def show_event(connection: Connection, workspace_id: str, event_id: str) -> EventStory | None:
@@ -323,12 +345,32 @@ def show_event(connection: Connection, workspace_id: str, event_id: str) -> Even
     if row is None:
         return None
     whole = event_of(connection.execute(select(event).where(event.c.id == event_id)).one())
+    steps, result = read_step_lines(connection, event_id)
+    is_queued = row.run_state == RunState.QUEUED.value and row.run_lane_id is not None
     return EventStory(
         line=_line(row),
         event=whole,
-        journal=read_entries(connection, [event_id]).get(event_id, ()),
+        steps=steps,
+        result=result,
         replies=tuple(_deliveries(connection, delivery.c.event_id == event_id)),
+        lane_head=head_of(connection, row.run_lane_id) if is_queued else None,
+        emitted=_relatives(connection, event.c.emitted_by == event_id),
+        replays=_relatives(connection, event.c.replay_of == event_id),
     )
+
+
+def _relatives(connection: Connection, condition: ColumnElement[bool]) -> Relatives:
+    ids = list(connection.execute(select(event.c.id).where(condition).order_by(event.c.id).limit(RELATIVES)).scalars())
+    if len(ids) < RELATIVES:
+        return Relatives(ids, len(ids))
+    return Relatives(ids, connection.execute(select(func.count()).select_from(event).where(condition)).scalar_one())
+
+
+def read_steps(connection: Connection, workspace_id: str, event_id: str) -> list[StepLine] | None:
+    """The steps of an event's run; None when the workspace has no such event."""
+    query = select(event.c.id).join(integration, integration.c.id == event.c.integration_id)
+    known = query.where(event.c.id == event_id, integration.c.workspace_id == workspace_id)
+    return None if connection.execute(known).first() is None else read_step_lines(connection, event_id)[0]
 
 
 def show_delivery(connection: Connection, workspace_id: str, delivery_id: str) -> DeliveryRow | None:

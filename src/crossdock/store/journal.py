@@ -56,6 +56,7 @@ class _Step(msgspec.Struct):
     error: _Failure | None = None
     until: int | None = None
     start: int = 1
+    reused: bool = False
 
 
 _decode_steps = msgspec.json.Decoder(tuple[_Step, ...]).decode
@@ -77,6 +78,7 @@ def entry_of(row: Any) -> JournalEntry:
             Failure(**msgspec.structs.asdict(step.error)) if step.error else None,
             step.until,
             step.start,
+            step.reused,
         )
         for step in _decode_steps(row.steps)
     )

@@ -53,6 +53,19 @@ async def show_event(cases: Cases, who: Who, event_id: str) -> Response:
     return answer(await cases.events.show(who, event_id))
 
 
+@routes.get("/events/{event_id}/steps", **reads(PageOf[documents.Step]))
+async def list_event_steps(
+    cases: Cases,
+    who: Who,
+    event_id: str,
+    prefix: Annotated[str, Query(max_length=1_000, description="How their paths begin: `lines[3].`")] = "",
+    limit: Limit = PAGE,
+    cursor: Cursor = None,
+) -> Response:
+    """All steps of an event's run in the order of the workflow, with whole inputs and outputs."""
+    return answer_page(await cases.events.steps(who, event_id, prefix=prefix, limit=limit, cursor=cursor))
+
+
 _BYTES = {
     "description": "The bytes that were sent; their type stands in the event.",
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
@@ -78,7 +91,7 @@ async def show_event_body(cases: Cases, who: Who, event_id: str) -> Response:
     openapi_extra=takes(documents.Replay, required=False),
 )
 async def replay_event(cases: Cases, who: Who, event_id: str, document: OptionalJsonBody) -> Response:
-    """Handle the same call once more, as a new event."""
+    """Handle the same call once more, as a new event: from a step on, with another version, with an edited request."""
     wanted = checked(documents.Replay, document or {}, "the replay")
     made = await cases.events.replay(who, event_id, wanted.model_dump())
     return answer(made, 201, location=f"/api/v1/events/{made['id']}")

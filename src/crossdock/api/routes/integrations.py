@@ -1,4 +1,4 @@
-"""Integrations with their keys, workflows and signing secrets."""
+"""Integrations with their keys and signing secrets, and what happens in them."""
 
 from __future__ import annotations
 
@@ -109,41 +109,6 @@ async def delete_key(cases: Cases, who: Who, integration_id: str, key_id: str) -
     """Forget a key: calls with it are refused from now on."""
     await cases.keys.delete(who, integration_id, key_id)
     return answer_nothing()
-
-
-# --- workflows -------------------------------------------------------------------------------------------------------
-
-
-@routes.get("/integrations/{integration_id}/workflow", **reads(documents.WorkflowVersion))
-async def show_workflow(cases: Cases, who: Who, integration_id: str) -> Response:
-    """The published version; number 0 without steps when there is none."""
-    return answer(await cases.workflows.current(who, integration_id))
-
-
-@routes.put("/integrations/{integration_id}/workflow", **writes(documents.WorkflowVersion), openapi_extra=takes(None))
-async def put_workflow(cases: Cases, who: Who, integration_id: str, document: JsonBody) -> Response:
-    """Write the next version, `{"steps": [...]}`, and publish it."""
-    return answer(await cases.workflows.put(who, integration_id, document))
-
-
-@routes.get("/integrations/{integration_id}/workflow/versions", **reads(PageOf[documents.WorkflowVersion]))
-async def list_workflow_versions(
-    cases: Cases, who: Who, integration_id: str, limit: Limit = PAGE, cursor: Cursor = None
-) -> Response:
-    """All versions, newest first."""
-    return answer_page(await cases.workflows.versions(who, integration_id, limit=limit, cursor=cursor))
-
-
-@routes.get("/integrations/{integration_id}/workflow/versions/{number}", **reads(documents.WorkflowVersion))
-async def show_workflow_version(cases: Cases, who: Who, integration_id: str, number: int) -> Response:
-    """One version."""
-    return answer(await cases.workflows.version(who, integration_id, number))
-
-
-@routes.post("/integrations/{integration_id}/workflow/versions/{number}/publish", **writes(documents.WorkflowVersion))
-async def publish_workflow_version(cases: Cases, who: Who, integration_id: str, number: int) -> Response:
-    """Let new events run through this version; runs that have begun keep theirs."""
-    return answer(await cases.workflows.publish(who, integration_id, number))
 
 
 # --- what happens in them --------------------------------------------------------------------------------------------
