@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,22 @@ import msgspec
 import pytest
 
 from crossdock.cli.configuration import read_documents
+from crossdock.clock import system_now
 from crossdock.expressions import compile_value
 from crossdock.expressions.names import event_names
+from crossdock.manage.connection_documents import ConnectionRules, read_connection_document
 from crossdock.manage.documents import Rules, read_document
 from crossdock.model.advance import Broken, Ended, RunEnd
 from crossdock.model.event import Event, Request
 from crossdock.model.run import LeasedRun
+from crossdock.outbound.caller import HttpCaller
+from crossdock.outbound.client import HttpSender
+from crossdock.outbound.connection import HttpConnection, OAuthClient
+from crossdock.outbound.guard import Guard
 from crossdock.run.compile import compile_workflow
 from crossdock.run.functions import Functions
 from crossdock.run.walk import WalkPorts, walk
+from tests.outbound.system import System, TokenEndpoint, running
 from tests.support.held import START, HeldClock
 from tests.support.outside import outside_of
 
@@ -33,18 +42,18 @@ def functions() -> Iterator[Functions]:
     made.close()
 
 
-def spec_of(name: str) -> Any:
-    """The document's spec, with something in place of each `${NAME}`."""
-    (document,) = read_documents(EXAMPLES / name)
-    text = msgspec.json.encode(document["spec"]).decode()
-    return msgspec.json.decode(text.replace("${ERP_TOKEN}", "t" * 32).replace("${ERP_URL}", "https://erp.example"))
+def spec_of(name: str, kind: str = "Integration") -> Any:
+    """The spec of the file's document of that kind, with something in place of each `${NAME}`."""
+    (document,) = (document for document in read_documents(EXAMPLES / name) if document["kind"] == kind)
+    text = msgspec.json.encode(document["spec"]).decode().replace("${ERP_URL}", "https://erp.example")
+    return msgspec.json.decode(re.sub(r"\$\{[A-Z_]+\}", "t" * 32, text))
 
 
 class Caller:
     """Runs an example's workflow for one call after the other."""
 
-    def __init__(self, name: str, functions: Functions) -> None:
-        self._functions = functions
+    def __init__(self, name: str, functions: Functions, **outside: Any) -> None:
+        self._outside = outside_of(functions, **outside)
         self._workflow = compile_workflow(spec_of(name)["workflow"], 1, functions)
         self._calls = 0
 
@@ -52,7 +61,7 @@ class Caller:
         self._calls += 1
         request = Request("POST", "/", tuple(query.items()), (), "application/json", msgspec.json.encode(body))
         event = Event(f"evt_{self._calls}", "int_1", START, request)
-        ports = WalkPorts(HeldClock(), lambda: 0.0, outside_of(self._functions), _is_durable, lambda run, result: None)
+        ports = WalkPorts(HeldClock(), lambda: 0.0, self._outside, _is_durable, lambda run, result: None)
         return await walk(LeasedRun(event, 1, 1, 0, "token", None), self._workflow, ports)
 
 
@@ -75,9 +84,17 @@ def test_the_document_is_accepted(name: str, functions: Functions):
     def compile_with_functions(document: Any, number: int, /, *, connections: Mapping[str, str]) -> object:
         return compile_workflow(document, number, functions, connections)
 
-    draft = read_document(spec_of(name), Rules(compile_with_functions, lambda url: None))
+    rules = Rules(compile_with_functions, lambda url: None, connections={"erp": "http"})
+    draft = read_document(spec_of(name), rules)
 
     assert draft.enabled
+
+
+def test_the_connections_are_accepted():
+    rules = ConnectionRules(Guard().check_url)
+    drafts = [read_connection_document(spec_of("shop-order.yaml", "Connection"), rules)]
+
+    assert [(draft.name, draft.kind) for draft in drafts] == [("erp", "http")]
 
 
 async def test_customers_are_synchronised(functions: Functions):
@@ -163,3 +180,54 @@ async def test_prices_are_answered(functions: Functions, query: dict[str, str], 
 )
 async def test_a_price_that_can_not_be_told_is_refused(functions: Functions, query: dict[str, str], refused: object):
     assert refusal(await Caller("price-query.yaml", functions).call(**query)) == refused
+
+
+@pytest.fixture
+async def shop(functions: Functions) -> AsyncIterator[tuple[Caller, System]]:
+    """The shop's integration, and the ERP that it calls."""
+    sender = HttpSender(Guard((ip_network("127.0.0.1"),)), system_now)
+    http = HttpCaller(sender)
+    async with running() as erp:
+        client = OAuthClient("crossdock", "a client's secret", f"{erp.url}/token", ("customers", "orders"))
+        connection = HttpConnection("con_1", 1, "erp", erp.url, client)
+        erp.at("/token", TokenEndpoint())
+        erp.says("/customers", 201)
+        erp.says("/orders", 201, b'{"number": "O-1", "status": "accepted"}', Content_Type="application/json")
+        yield Caller("shop-order.yaml", functions, http=http, find_connection=lambda _, name: connection), erp
+    await http.close()
+    await sender.close()
+
+
+SHOP_ORDER = {"customer": {"number": "K/17", "name": " Ann "}, "lines": [{"sku": "bolt-m8", "quantity": "4"}]}
+
+
+async def test_an_order_of_a_new_customer_is_booked(shop: tuple[Caller, System]):
+    caller, erp = shop
+    erp.says("/customers/K/17", 404)
+
+    end = await caller.call(SHOP_ORDER)
+
+    assert answer(end) == {"order": "O-1", "new_customer": True}
+    assert erp.sent_to("/customers")[0].json() == {"number": "K/17", "name": "Ann"}
+    (order,) = erp.sent_to("/orders")
+    assert order.json() == {"customer": "K/17", "lines": [{"sku": "BOLT-M8", "quantity": 4}]}
+    assert order.headers["authorization"] == "Bearer token-number-1"
+    assert order.headers["idempotency-key"] == "evt_1:booked"
+    assert order.query == {}
+
+
+async def test_a_known_customer_is_not_made_again(shop: tuple[Caller, System]):
+    caller, erp = shop
+
+    end = await caller.call(SHOP_ORDER)
+
+    assert answer(end)["new_customer"] is False
+    assert erp.sent_to("/customers") == []
+    assert len(erp.sent_to("/token")) == 1
+
+
+async def test_an_order_that_the_erp_does_not_take_fails(shop: tuple[Caller, System]):
+    caller, erp = shop
+    erp.says("/orders", 200, b'{"status": "rejected"}', Content_Type="application/json")
+
+    assert refusal(await caller.call(SHOP_ORDER)) == ("http_unexpected", None)

@@ -107,6 +107,16 @@ async def test_what_the_other_side_repeats_of_a_credential_is_hidden(
         assert secret not in seen(report)
 
 
+async def test_a_sealed_header_of_a_connection_is_hidden_too(caller: HttpCaller, system: System) -> None:
+    system.at("/api/v2/orders", echo)
+
+    report = await caller.call(get(), connection_to(system, headers=(("X-Partner-Key-Id", SECRET), ("X-Site", "12"))))
+
+    assert system.requests[0].headers["x-partner-key-id"] == SECRET
+    assert report.request_headers[:2] == (("X-Partner-Key-Id", "[redacted]"), ("X-Site", "12"))
+    assert SECRET not in seen(report)
+
+
 async def test_an_answer_stays_readable_where_a_connection_sends_ordinary_headers(
     caller: HttpCaller, system: System
 ) -> None:

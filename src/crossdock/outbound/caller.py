@@ -24,7 +24,7 @@ from crossdock.outbound.connection import (
 )
 from crossdock.outbound.guard import TargetRefused
 from crossdock.outbound.oauth import NoToken, Token, Tokens
-from crossdock.outbound.redaction import REDACTED, as_basic, mask_for, shown_headers
+from crossdock.outbound.redaction import REDACTED, as_basic, is_sealed, mask_for, shown_headers
 from crossdock.outbound.redirects import MAX_REDIRECTS, is_redirect, next_message
 from crossdock.outbound.request import HttpRequest
 from crossdock.outbound.tls import TlsCache, TlsUnusable
@@ -184,7 +184,8 @@ class _Call:
             case _:
                 hidden = ()
         own = _without(self._connection.headers, (*hidden, *self._request.headers))
-        return (*shown_headers((*own, *_without(self._request.headers, hidden))), *hidden)
+        sealed = tuple((name, REDACTED if is_sealed(name) else value) for name, value in own)
+        return (*sealed, *shown_headers(_without(self._request.headers, hidden)), *hidden)
 
 
 def _without(headers: Iterable[tuple[str, str]], stronger: Iterable[tuple[str, str]]) -> Pairs:

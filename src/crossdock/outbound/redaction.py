@@ -33,12 +33,19 @@ _TELLING = re.compile(
     re.IGNORECASE,
 )
 _CSRF = re.compile(r"x-(csrf|xsrf)-token", re.IGNORECASE)
+_SECRET_WORDS = ("authorization", "token", "secret", "key", "password", "cookie", "credential", "signature", "auth")
 _NEVER_SECRET = frozenset({"accept", "accept-language", "content-type", "user-agent", "prefer"})
 
 
 def is_telling(name: str) -> bool:
     """Whether a header of this name carries a credential. A CSRF token is none: it is worth nothing without one."""
     return _TELLING.search(name) is not None and _CSRF.fullmatch(name) is None
+
+
+def is_sealed(name: str) -> bool:
+    """Whether a header of this name is kept sealed where a connection has it: rather once too often."""
+    lower = name.lower()
+    return any(word in lower for word in _SECRET_WORDS)
 
 
 def shown_headers(headers: Iterable[tuple[str, str]]) -> Pairs:
@@ -78,8 +85,8 @@ class Mask:
 @functools.lru_cache(maxsize=256)
 def mask_for(connection: HttpConnection, token: str = "") -> Mask:
     """Hides what the connection keeps secret, and the access token that it uses now."""
-    telling = [(name, value) for name, value in connection.headers if is_telling(name)]
-    return Mask([*secrets_of(connection.authentication), *_header_secrets(telling), token])
+    sealed = [(name, value) for name, value in connection.headers if is_sealed(name)]
+    return Mask([*secrets_of(connection.authentication), *_header_secrets(sealed), token])
 
 
 def secrets_of(authentication: Authentication) -> list[str]:

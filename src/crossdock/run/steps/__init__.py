@@ -12,6 +12,7 @@ from crossdock.run.steps.delay import compile_delay
 from crossdock.run.steps.emit import compile_emit
 from crossdock.run.steps.fail import compile_fail
 from crossdock.run.steps.for_each import compile_for_each
+from crossdock.run.steps.http import compile_http
 from crossdock.run.steps.parallel import compile_parallel
 from crossdock.run.steps.python import compile_python
 from crossdock.run.steps.respond import compile_respond
@@ -22,6 +23,7 @@ CompileStep: TypeAlias = Callable[[Json, str, Compiling], CompiledStep]
 
 KINDS: dict[str, CompileStep] = {
     "transform": compile_transform,
+    "http": compile_http,
     "python": compile_python,
     "respond": compile_respond,
     "assert": compile_assert,
