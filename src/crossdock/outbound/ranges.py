@@ -32,8 +32,11 @@ def special_range(address: Address) -> Range | None:
     for candidate in _IPV4 if isinstance(address, IPv4Address) else _IPV6:
         if address in candidate.network:
             return candidate
-    if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
-        return Range(ip_network("::/0"), "a reserved address")
+    if isinstance(address, IPv6Address):
+        if address not in _GLOBAL_UNICAST:
+            return Range(ip_network("::/0"), "a reserved address")
+        if int(address) >> 32 & _ISATAP_MASK == _ISATAP:
+            return special_range(IPv4Address(int(address) & 0xFFFF_FFFF))
     return None
 
 
@@ -101,6 +104,10 @@ _IPV6 = _ranges("""
 """)
 
 _GLOBAL_UNICAST = ip_network("2000::/3")
+
+_ISATAP = 0x0000_5EFE
+_ISATAP_MASK = 0xFCFF_FFFF
+"""What stands before the IPv4 address that a tunnel leads to (RFC 5214, 6.1); the mask leaves the u and g bits open."""
 
 _TRANSLATED = (ip_network("::ffff:0:0/96"), ip_network("::ffff:0:0:0/96"), ip_network("64:ff9b::/96"))
 
