@@ -13,6 +13,8 @@ import pytest
 from crossdock.store import Store, open_store
 from crossdock.store.database import open_database
 from crossdock.store.migrate import migrate
+from tests.support import mariadb as mariadb_server
+from tests.support.foreign_databases import ForeignDatabase, databases_in
 from tests.support.held import HeldClock
 from tests.support.postgres import ForeignServer, OwnServer
 from tests.support.sink import Sink
@@ -119,3 +121,37 @@ def _migrate(url: str) -> None:
     database = open_database(url)
     migrate(database)
     database.dispose()
+
+
+# --- databases of other systems ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[mariadb_server.ForeignServer]:
+    """The MariaDB server of this session: `CROSSDOCK_TEST_MARIADB`, or one of our own."""
+    given = os.environ.get("CROSSDOCK_TEST_MARIADB")
+    if given:
+        yield mariadb_server.ForeignServer(given)
+        return
+    if not mariadb_server.is_installed():
+        pytest.skip("MariaDB is not installed: sql steps are not tried on it (Debian: mariadb-server-core)")
+    server = mariadb_server.OwnServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+async def foreign(request: pytest.FixtureRequest, tmp_path: Path, anyio_backend: str) -> AsyncIterator[ForeignDatabase]:
+    """A database of another system, empty; the test runs once on each kind."""
+    databases = databases_in(tmp_path)
+    if request.param == "sqlite":
+        path = tmp_path / "shop.db"
+        path.touch()
+        yield ForeignDatabase("sqlite", f"sqlite:///{path}", databases)
+        await databases.close()
+        return
+    server = request.getfixturevalue("postgres" if request.param == "postgresql" else "mariadb")
+    name = server.create_database()
+    yield ForeignDatabase(request.param, server.url(name), databases, server)
+    await databases.close()
+    server.drop_database(name)

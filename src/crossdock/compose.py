@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -46,7 +47,7 @@ from crossdock.model.time import format_instant
 from crossdock.observe import Observe
 from crossdock.outbound.caller import HttpCaller
 from crossdock.outbound.client import HttpSender
-from crossdock.outbound.databases import Databases
+from crossdock.outbound.databases import Databases, SqliteFiles
 from crossdock.outbound.guard import Guard
 from crossdock.outbound.trying import Trying
 from crossdock.receive.answers import Answers
@@ -63,7 +64,7 @@ from crossdock.server.tls import load_tls
 from crossdock.settings import ALL_ROLES, Settings
 from crossdock.store import Store
 from crossdock.store.configuration import ensure_workspace
-from crossdock.store.database import open_database
+from crossdock.store.database import open_database, sqlite_module
 from crossdock.store.nodes import list_nodes
 from crossdock.ui import Pages, first_sign_in_path
 from crossdock.vault import LOCAL_TOKEN_FILE, load_vault, local_secret
@@ -134,6 +135,13 @@ def _on_signal(stop: asyncio.Event) -> None:
     if stop.is_set():  # everything acknowledged is durable: the next start takes over what is left
         observe.emit(observe.SERVER_STOP_FORCED)
         os._exit(1)
+def _sqlite_files(settings: Settings) -> SqliteFiles:
+    """Where steps find SQLite databases; our own is none of them."""
+    own = settings.database_url
+    own_file = Path(own.removeprefix("sqlite:///")) if own.startswith("sqlite") else None
+    return SqliteFiles(settings.sqlite_path, sqlite_module(), own_file)
+
+
     stop.set()
 
 
@@ -155,9 +163,11 @@ class Node:
         self.guard = Guard((*targets.networks, *opened), targets.hosts)
         self.sender = HttpSender(self.guard, system_now)
         self.outside = Outside(
-            self.functions, HttpCaller(self.sender), Databases(), self.catalog.connection, self.catalog.target
+            self.functions, self.caller, self.databases, self.catalog.connection, self.catalog.target
         )
         self.answers = Answers()
+        self.caller = HttpCaller(self.sender)
+        self.databases = Databases(self.guard, _sqlite_files(settings))
         self._looking: asyncio.Task[None] | None = None
         self._wire_stages()
 
@@ -366,3 +376,5 @@ class Node:
         await self.sender.close()
         self.functions.close()
         await self.store.stop()
+        await self.caller.close()
+        await self.databases.close()

@@ -255,9 +255,6 @@ CONFIGURATION_BROKEN = LogEvent(
 CONNECTION_BROKEN = LogEvent(
     "connection.broken", logging.ERROR, "A connection can't be used as it is stored; steps that name it fail."
 )
-CONNECTION_BROKEN = LogEvent(
-    "connection.broken", logging.ERROR, "A connection can't be used as it is stored; steps that name it fail."
-)
 MASTER_KEY_ROTATED = LogEvent("master_key.rotated", logging.INFO, "All secrets were sealed with a new key.")
 EVENT_ACCEPTED = LogEvent("event.accepted", logging.DEBUG, "A call was recorded.")
 EVENT_REJECTED = LogEvent("event.rejected", logging.DEBUG, "A call was refused.")
@@ -307,6 +304,9 @@ _HIDDEN = "[redacted]"
 _concealed: set[str] = set()
 
 
+SQL_DONE_NOT_PRUNED = LogEvent(
+    "sql.done_not_pruned", logging.WARNING, "Old rows of a database's table crossdock_done could not be deleted."
+)
 def emit(event: LogEvent, /, *, error: BaseException | None = None, **facts: object) -> None:
     """Write one line, with the traceback of `error` where one is given. Costs next to nothing below the log level."""
     if _log.isEnabledFor(event.level):

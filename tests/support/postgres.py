@@ -78,7 +78,7 @@ class OwnServer(ForeignServer):
         """`durable` keeps fsync on, for measurements and for tests about lost power."""
         self._folder = Path(tempfile.mkdtemp(prefix="crossdock-postgres-"))
         self._log = self._folder / "log"
-        self._owner = _owner_of_server()
+        self._owner = owner_of_server()
         self._programs = _programs_for(self._owner, self._folder)
         self._settings = COMMON if durable else COMMON + RELAXED
         self._port = free_port()
@@ -94,7 +94,7 @@ class OwnServer(ForeignServer):
             command += ["-c", setting]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                _as_owner(self._owner, command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder
+                as_owner(self._owner, command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder
             )
         self._wait_until_ready()
 
@@ -120,7 +120,7 @@ class OwnServer(ForeignServer):
         command = [str(self._programs / "initdb"), "-D", str(self._data), "-U", "postgres", "--auth=trust"]
         command += ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
         done = subprocess.run(
-            _as_owner(self._owner, command), cwd=self._folder, stdin=subprocess.DEVNULL, capture_output=True, text=True
+            as_owner(self._owner, command), cwd=self._folder, stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
         if done.returncode != 0:
             raise RuntimeError(f"initdb failed: {done.stdout}{done.stderr}")
@@ -152,11 +152,11 @@ def free_port() -> int:
         return port
 
 
-def _owner_of_server() -> pwd.struct_passwd | None:
+def owner_of_server() -> pwd.struct_passwd | None:
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
-def _as_owner(owner: pwd.struct_passwd | None, command: Sequence[str]) -> list[str]:
+def as_owner(owner: pwd.struct_passwd | None, command: Sequence[str]) -> list[str]:
     """`command`, run as `owner`, and stopped by the system when its starter dies without saying goodbye."""
     setpriv = ["setpriv", "--pdeathsig", "INT"]
     if owner is not None:

@@ -32,7 +32,9 @@ class SqlQuery:
     key: str
     timeout: float | None = None
     exactly_once: bool = True
-    """Whether a write is guarded by a row of `crossdock_done`, where the database may keep one."""
+    """Whether a write is guarded by a row of `crossdock_done`."""
+    reads_only: bool = False
+    """The database is to refuse whatever would write."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from crossdock.run.steps.http import compile_http
 from crossdock.run.steps.parallel import compile_parallel
 from crossdock.run.steps.python import compile_python
 from crossdock.run.steps.respond import compile_respond
+from crossdock.run.steps.sql import compile_sql
 from crossdock.run.steps.switch import compile_switch
 from crossdock.run.steps.transform import compile_transform
 
@@ -24,6 +25,7 @@ CompileStep: TypeAlias = Callable[[Json, str, Compiling], CompiledStep]
 KINDS: dict[str, CompileStep] = {
     "transform": compile_transform,
     "http": compile_http,
+    "sql": compile_sql,
     "python": compile_python,
     "respond": compile_respond,
     "assert": compile_assert,
