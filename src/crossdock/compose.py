@@ -131,10 +131,6 @@ def _demo(settings: Settings) -> Demo | None:
     return Demo(settings)
 
 
-def _on_signal(stop: asyncio.Event) -> None:
-    if stop.is_set():  # everything acknowledged is durable: the next start takes over what is left
-        observe.emit(observe.SERVER_STOP_FORCED)
-        os._exit(1)
 def _sqlite_files(settings: Settings) -> SqliteFiles:
     """Where steps find SQLite databases; our own is none of them."""
     own = settings.database_url
@@ -142,6 +138,10 @@ def _sqlite_files(settings: Settings) -> SqliteFiles:
     return SqliteFiles(settings.sqlite_path, sqlite_module(), own_file)
 
 
+def _on_signal(stop: asyncio.Event) -> None:
+    if stop.is_set():  # everything acknowledged is durable: the next start takes over what is left
+        observe.emit(observe.SERVER_STOP_FORCED)
+        os._exit(1)
     stop.set()
 
 
@@ -162,12 +162,11 @@ class Node:
         opened = self.demo.allowed_networks if self.demo else ()
         self.guard = Guard((*targets.networks, *opened), targets.hosts)
         self.sender = HttpSender(self.guard, system_now)
+        self.databases = Databases(self.guard, _sqlite_files(settings))
         self.outside = Outside(
-            self.functions, self.caller, self.databases, self.catalog.connection, self.catalog.target
+            self.functions, HttpCaller(self.sender), self.databases, self.catalog.connection, self.catalog.target
         )
         self.answers = Answers()
-        self.caller = HttpCaller(self.sender)
-        self.databases = Databases(self.guard, _sqlite_files(settings))
         self._looking: asyncio.Task[None] | None = None
         self._wire_stages()
 
@@ -373,8 +372,7 @@ class Node:
             await self.liveness.leave()
         if self.demo is not None:
             await self.demo.stop()
+        await self.databases.close()
         await self.sender.close()
         self.functions.close()
         await self.store.stop()
-        await self.caller.close()
-        await self.databases.close()

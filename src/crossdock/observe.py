@@ -290,6 +290,9 @@ BULK_JOB_CRASHED = LogEvent("bulk_job.crashed", logging.ERROR, "A bulk job met a
 COMPARISON_CRASHED = LogEvent(
     "bulk_job.comparison_crashed", logging.ERROR, "Trying an event in a what-if met a fault of the program."
 )
+SQL_DONE_NOT_PRUNED = LogEvent(
+    "sql.done_not_pruned", logging.WARNING, "Old rows of a database's table crossdock_done could not be deleted."
+)
 RETENTION_SWEPT = LogEvent("retention.swept", logging.DEBUG, "Events past their time were removed.")
 
 LOG_EVENTS: tuple[LogEvent, ...] = tuple(value for value in list(globals().values()) if isinstance(value, LogEvent))
@@ -304,9 +307,6 @@ _HIDDEN = "[redacted]"
 _concealed: set[str] = set()
 
 
-SQL_DONE_NOT_PRUNED = LogEvent(
-    "sql.done_not_pruned", logging.WARNING, "Old rows of a database's table crossdock_done could not be deleted."
-)
 def emit(event: LogEvent, /, *, error: BaseException | None = None, **facts: object) -> None:
     """Write one line, with the traceback of `error` where one is given. Costs next to nothing below the log level."""
     if _log.isEnabledFor(event.level):
