@@ -97,3 +97,15 @@ def test_export_writes_a_file_for_each_document(crossdock: Command, server: Answ
     assert ended.code == 0
     written = tmp_path / "out" / "integration-erp-create-order.yaml"
     assert list(read_documents(written)) == [{"kind": "Integration", "spec": spec}]
+
+
+def test_documents_whose_names_look_alike_have_files_of_their_own(
+    crossdock: Command, server: Answering, tmp_path: Path
+) -> None:
+    documents = [{"kind": "Connection", "spec": {"name": name}} for name in ("ERP a", "ERP A", "ERP-a")]
+    server.answers["GET /api/v1/export"] = (200, {"documents": documents})
+
+    crossdock("export", "--out", tmp_path, "--url", server.url, "--token", "t")
+
+    names = ["connection-erp-a", "connection-erp-a-2", "connection-erp-a-3"]
+    assert [next(iter(read_documents(tmp_path / f"{name}.yaml"))) for name in names] == documents

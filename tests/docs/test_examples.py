@@ -85,10 +85,14 @@ async def test_a_shown_integration_is_acceptable(text: str, store: Store) -> Non
     apply = Apply(Integrations(ports), connections_of(store, vault, catalog, system_now))
     shown = [document for document in YAML(typ="safe").load_all(text) if document]
 
-    values = dict.fromkeys(placeholder_names(shown), "a-value-that-is-long-enough")
+    values = {name: _value_for(name) for name in placeholder_names(shown)}
     plan = await apply.plan(Actor("docs", home, "default", "admin"), shown, values)
 
     assert [step.action for step in plan.steps] == ["create"] * len(shown)
+
+
+def _value_for(name: str) -> str:
+    return "https://systems.example" if name.endswith("_URL") else "a-value-that-is-long-enough"
 
 
 @pytest.mark.parametrize("text", named(blocks("toml")))

@@ -1,4 +1,4 @@
-"""The pages about the integration document: their examples are accepted, their tables say what the program has."""
+"""The pages about documents: their examples are accepted, their tables say what the program has."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from crossdock.connectors import EXTERNAL_SYSTEMS
+from crossdock.manage.connection_documents import KINDS, ConnectionRules, read_connection_document
 from crossdock.manage.documents import HealthPart, IntegrationPart, RetryPart, read_document
 from crossdock.model.outcome import Json
+from crossdock.outbound.guard import Guard
 from tests.manage.conftest import RULES, trigger
+from tests.support.connections import SQLITE_FOLDER
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 REFERENCE = DOCS / "reference" / "integration-document.md"
+CONNECTION_REFERENCE = DOCS / "reference" / "connection-document.md"
 PAGES = (REFERENCE, DOCS / "guides" / "api-keys.md", DOCS / "guides" / "endpoints.md")
 
 
@@ -37,25 +41,51 @@ def part_in(annotation: Any) -> type[BaseModel] | None:
     return next((found for part in get_args(annotation) if (found := part_in(part)) is not None), None)
 
 
-def written_fields() -> dict[str, str]:
-    """The rows of the table: field and default, both without their quotes."""
-    rows = re.findall(
-        r"^\| `([a-z_.]+)` \| (`[^|]*`|by type|) ?\|", REFERENCE.read_text(encoding="utf-8"), re.MULTILINE
-    )
+def written_fields(text: str) -> dict[str, str]:
+    """The rows of a table: field and default, both without their quotes."""
+    rows = re.findall(r"^\| `([a-z_.]+)` \| (`[^|]*`|by type|) ?\|", text, re.MULTILINE)
     return {name: default.strip("`") for name, default in rows}
 
 
+def shown(value: Any) -> str:
+    """A default as a table has it."""
+    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+
+
 def test_the_table_has_every_field() -> None:
-    assert list(written_fields()) == [name for name, _ in fields(IntegrationPart)]
+    written = written_fields(REFERENCE.read_text(encoding="utf-8"))
+
+    assert list(written) == [name for name, _ in fields(IntegrationPart)]
 
 
 def test_the_table_has_the_real_defaults() -> None:
-    written = {name: default for name, default in written_fields().items() if default != "by type"}
-
-    def shown(value: Any) -> str:
-        return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+    table = written_fields(REFERENCE.read_text(encoding="utf-8"))
+    written = {name: default for name, default in table.items() if default != "by type"}
 
     assert written == {name: shown(default) for name, default in fields(IntegrationPart) if name in written}
+
+
+@pytest.mark.parametrize(("heading", "kind"), [("HTTP", "http"), ("SQL", "sql")])
+def test_the_tables_of_connections_have_every_field_with_its_default(heading: str, kind: str) -> None:
+    section = CONNECTION_REFERENCE.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    own = {name: default for name, default in fields(KINDS[kind]) if not name.startswith("authentication.")}
+
+    assert written_fields(section) == {name: shown(default) for name, default in own.items()}
+
+
+@pytest.mark.parametrize("page", [CONNECTION_REFERENCE, DOCS / "guides" / "connections.md"], ids=lambda page: page.stem)
+def test_every_connection_that_is_shown_is_accepted(page: Path) -> None:
+    rules = ConnectionRules(Guard().check_url, SQLITE_FOLDER)
+
+    drafts = [read_connection_document(example, rules) for example in examples(page)]
+
+    assert {draft.kind for draft in drafts} == {"http", "sql"}
+
+
+def test_the_complete_connections_leave_out_no_field() -> None:
+    http, sql = examples(CONNECTION_REFERENCE)
+
+    assert (http.keys(), sql.keys()) == (KINDS["http"].model_fields.keys(), KINDS["sql"].model_fields.keys())
 
 
 def test_the_table_has_every_type() -> None:
@@ -71,7 +101,10 @@ def examples(page: Path) -> list[Json]:
     """The specs of a page's YAML examples; a lone trigger becomes one of a webhook trigger."""
     yaml = YAML(typ="safe")
     blocks = re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    documents = [yaml.load(re.sub(r"\$\{\w+\}", "some-value", block)) for block in blocks]
+    filled = [
+        re.sub(r"\$\{\w+\}", "some-value", re.sub(r"\$\{\w+_URL\}", "https://x.example", block)) for block in blocks
+    ]
+    documents = [document for block in filled for document in yaml.load_all(block)]
     return [document["spec"] if "spec" in document else trigger(**document) for document in documents]
 
 

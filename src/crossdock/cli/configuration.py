@@ -1,7 +1,8 @@
 """`crossdock apply` and `crossdock export`: what people set up, as YAML files.
 
-A file holds one document or several, each `kind: Integration` with its `spec:`. `${NAME}` in any text stands for the
-value of the environment variable, so that files can be shared without their secrets; the server fills it in.
+A file holds one document or several, each `kind: Integration` or `kind: Connection` with its `spec:`. `${NAME}` in any
+text stands for the value of the environment variable, so that files can be shared without their secrets; the server
+fills it in.
 """
 
 from __future__ import annotations
@@ -92,7 +93,9 @@ def _parse(file: Path) -> list[Json]:
         raise CommandFailed(f"{file} is not YAML: {error}") from None
     found = [_as_json(document) for document in parsed if document is not None]
     if not all(isinstance(document, dict) and "kind" in document for document in found):
-        raise CommandFailed(f"{file}: each document begins with `kind: Integration` and has its `spec:`")
+        raise CommandFailed(
+            f"{file}: each document begins with its kind, such as `kind: Integration`, and has its `spec:`"
+        )
     return found
 
 
@@ -132,14 +135,27 @@ def _totals(changes: list[dict[str, Any]], *, dry_run: bool) -> str:
 def _write_files(out: Path, documents: list[dict[str, Any]]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for document in documents:
-            (out / _file_name(document)).write_text(output.yaml_text(document), encoding="utf-8")
+        for name, document in _named(documents):
+            (out / name).write_text(output.yaml_text(document), encoding="utf-8")
     except OSError as error:
         raise CommandFailed(f"{out} can't be written: {error}") from None
     typer.echo(f"{len(documents)} documents in {out}.")
 
 
-def _file_name(document: dict[str, Any]) -> str:
+def _named(documents: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each document with a file name of its own: `a b` and `a/b` are written alike in file names."""
+    given: set[str] = set()
+    for document in documents:
+        stem = free = _stem(document)
+        number = 1
+        while free in given:
+            number += 1
+            free = f"{stem}-{number}"
+        given.add(free)
+        yield f"{free}.yaml", document
+
+
+def _stem(document: dict[str, Any]) -> str:
     spec = document["spec"]
-    stem = re.sub(r"[^a-z0-9]+", "-", str(spec.get("path") or spec["name"]).lower()).strip("-") or "document"
-    return f"{str(document['kind']).lower()}-{stem}.yaml"
+    words = re.sub(r"[^a-z0-9]+", "-", str(spec.get("path") or spec["name"]).lower()).strip("-") or "document"
+    return f"{str(document['kind']).lower()}-{words}"

@@ -6,7 +6,19 @@ import sys
 
 import typer
 
-from crossdock.cli import configuration, events, integrations, jobs, lanes, operations, send, tokens, what_if, workflows
+from crossdock.cli import (
+    configuration,
+    connections,
+    events,
+    integrations,
+    jobs,
+    lanes,
+    operations,
+    send,
+    tokens,
+    what_if,
+    workflows,
+)
 from crossdock.model.errors import CrossdockError
 
 app = typer.Typer(
@@ -31,6 +43,7 @@ app.command(rich_help_panel=_INSTALLATION)(operations.version)
 app.command(rich_help_panel=_SETUP)(configuration.apply)
 app.command(rich_help_panel=_SETUP)(configuration.export)
 app.add_typer(integrations.app, name="integrations", rich_help_panel=_SETUP)
+app.add_typer(connections.app, name="connections", rich_help_panel=_SETUP)
 app.add_typer(workflows.app, name="workflow", rich_help_panel=_SETUP)
 app.add_typer(tokens.app, name="token", rich_help_panel=_SETUP)
 app.command(rich_help_panel=_WORK)(send.send)
