@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from crossdock.model.errors import Conflict, StoreUnavailable
 from crossdock.model.states import RunMove
 from crossdock.model.time import format_instant
 from crossdock.store import Store, schema
+from crossdock.store.accept import Accept
 from crossdock.store.bulk_jobs import (
     BulkJobRow,
     add_job,
@@ -31,10 +32,11 @@ from crossdock.store.bulk_jobs import (
 )
 from crossdock.store.claims import cancel_waiting
 from crossdock.store.configuration import ensure_workspace
+from crossdock.store.event_bites import read_events
 from crossdock.watch.bulk import KEPT_SECONDS, BulkWork
 from crossdock.watch.bulk_deeds import BATCH_BYTES, Canceling, Comparing, Replaying
 from tests.support.held import HeldClock
-from tests.support.runs import NODE, OTHER_NODE, Runs
+from tests.support.runs import NODE, OTHER_NODE, Runs, an_event
 from tests.support.yard import Yard, until
 
 BACKLOG = 50
@@ -200,6 +202,28 @@ async def test_an_event_that_can_not_be_replayed_says_why(world: World) -> None:
     told = {item.event_id: item for item in await world.items(job.id)}
     assert told[good].outcome is BulkOutcome.REPLAYED
     assert told[bad].document == {"reason": "the call has no value for ordering_key"}
+
+
+async def test_a_disabled_integration_gets_no_replays(world: World) -> None:
+    await world.runs.queued()
+    await world.yard.add("int_a", enabled=False)
+
+    job = await world.carry_out(await world.job())
+
+    [item] = await world.items(job.id)
+    assert item.document == {"reason": "the integration Name of int_a is disabled"}
+    assert await world.replays() == []
+
+
+async def test_a_replay_stands_as_deep_in_its_chain_as_the_original(world: World) -> None:
+    event = replace(an_event(world.clock.now), depth=9)
+    await world.store.submit(Accept(event, 1))
+
+    job = await world.carry_out(await world.job())
+
+    [item] = await world.items(job.id)
+    made = await world.store.read(read_events, [item.document["new_event_id"]])
+    assert [one.depth for one in made.values()] == [9]
 
 
 async def test_a_job_without_events_finishes_at_once(world: World) -> None:

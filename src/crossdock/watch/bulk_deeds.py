@@ -82,9 +82,12 @@ class Replaying:
         if live is None:
             reason = "its integration can't be used at the moment; see its health"
             return BulkItem(event_id, BulkOutcome.FAILED, {"reason": reason})
+        if not live.integration.enabled:
+            reason = f"the integration {live.integration.name} is disabled"
+            return BulkItem(event_id, BulkOutcome.FAILED, {"reason": reason})
         # Never before the job itself, whose set of events ends there: a node's clock may be behind.
         now = max(self._clock(), job.created_at)
-        event = Event(new_id("evt"), old.integration_id, now, old.request, replay_of=old.id)
+        event = Event(new_id("evt"), old.integration_id, now, old.request, replay_of=old.id, depth=old.depth)
         try:
             _, lane_key = find_keys(live, event)
         except Invalid as error:
