@@ -23,6 +23,24 @@ WORKFLOW: dict[str, Any] = {
 }
 """Two steps: one builds an object, one makes the answer of it."""
 
+SINK = "http://sink.invalid"
+"""Stands in workflows for the address of the local sink, which is known when it runs."""
+
+CALLING: dict[str, Any] = {
+    "steps": [
+        {
+            "id": "booked",
+            "http": {
+                "method": "POST",
+                "url": f"{SINK}/bookings",
+                "json": {"number": "{{ body.number }}", "total": "{{ body.quantity * body.price }}"},
+            },
+        },
+        {"id": "answer", "respond": {"json": {"booked": "{{ steps.booked.body.id }}"}}},
+    ]
+}
+"""One call to another system, and an answer made of what it said."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -50,7 +68,7 @@ class Scenario:
             trigger["ordering_key"] = self.ordering_key
         document: dict[str, Any] = {"name": name, "type": "webhook-trigger", "path": name, "trigger": trigger}
         if self.workflow is not None:
-            document["workflow"] = self.workflow
+            document["workflow"] = json.loads(json.dumps(self.workflow).replace(SINK, sink_url))
         if self.replies:
             document["reply"] = {"url": f"{sink_url}/replies", "method": "POST"}
         return document
@@ -76,6 +94,7 @@ SCENARIOS = (
     Scenario("handle", "async, API key, transform + respond", "async", WORKFLOW),
     Scenario("answer", "sync, API key, transform + respond", "sync", WORKFLOW),
     Scenario("reply", "as handle, and the result is sent to a reply URL", "async", WORKFLOW, replies=True),
+    Scenario("call", "async, API key, http step to a local sink + respond, reply URL", "async", CALLING, replies=True),
     Scenario("order-1", "as handle, ordered in one lane", "async", WORKFLOW, ordered=True),
     Scenario("order-100", "as handle, ordered in 100 lanes", "async", WORKFLOW, "{{ body.customer.id }}", True, 100),
 )
