@@ -27,6 +27,7 @@ from crossdock.clock import Sources, new_id, system_fraction, system_now
 from crossdock.deliver.stage import DeliverStage
 from crossdock.manage.actor import Actor
 from crossdock.manage.apply import Apply
+from crossdock.manage.bulk_jobs import BulkJobs
 from crossdock.manage.connection_documents import ConnectionRules
 from crossdock.manage.connections import ConnectionPorts, Connections
 from crossdock.manage.deliveries import Deliveries
@@ -41,6 +42,7 @@ from crossdock.manage.ports import Stages
 from crossdock.manage.stats import Stats
 from crossdock.manage.tokens import AdminToken, Tokens
 from crossdock.manage.workflows import Workflows
+from crossdock.model.bulk import BulkKind
 from crossdock.model.errors import CrossdockError, Misconfigured, StoreUnavailable
 from crossdock.model.outcome import Json
 from crossdock.model.time import format_instant
@@ -68,6 +70,8 @@ from crossdock.store.database import open_database, sqlite_module
 from crossdock.store.nodes import list_nodes
 from crossdock.ui import Pages, first_sign_in_path
 from crossdock.vault import LOCAL_TOKEN_FILE, load_vault, local_secret
+from crossdock.watch.bulk import BulkWork, Deed
+from crossdock.watch.bulk_deeds import BACKLOG, Canceling, Replaying
 from crossdock.watch.liveness import Liveness
 from crossdock.watch.turns import Turn, Watch
 from crossdock.watch.upkeep import Upkeep
@@ -162,9 +166,10 @@ class Node:
         opened = self.demo.allowed_networks if self.demo else ()
         self.guard = Guard((*targets.networks, *opened), targets.hosts)
         self.sender = HttpSender(self.guard, system_now)
+        self.caller = HttpCaller(self.sender)
         self.databases = Databases(self.guard, _sqlite_files(settings))
         self.outside = Outside(
-            self.functions, HttpCaller(self.sender), self.databases, self.catalog.connection, self.catalog.target
+            self.functions, self.caller, self.databases, self.catalog.connection, self.catalog.target
         )
         self.answers = Answers()
         self._looking: asyncio.Task[None] | None = None
@@ -246,6 +251,7 @@ class Node:
         integrations = Integrations(ports)
         connections = self._connections()
         workflows = Workflows(ports, integrations)
+        self.bulk = BulkWork(store, self._deeds(stages), clock=system_now, node_id=self.id)
         self.cases = UseCases(
             integrations=integrations,
             keys=Keys(KeyPorts(store, catalog, system_now)),
@@ -256,12 +262,21 @@ class Node:
             lanes=Lanes(store, system_now, stages),
             deliveries=Deliveries(store, system_now, stages),
             connections=connections,
+            bulk_jobs=BulkJobs(ports, integrations),
             master_key=MasterKey(store, self.vault, system_now),
             stats=Stats(store, system_now),
             apply=Apply(integrations, connections),
             settings=settings.describe,
             nodes=self._nodes,
         )
+
+    def _deeds(self, stages: Stages) -> dict[BulkKind, Deed]:
+        """What this node can do to many events."""
+        most = min(BACKLOG, self.settings.queue_limit)
+        return {
+            BulkKind.REPLAY: Replaying(self.store, self.catalog, stages, clock=system_now, backlog_limit=most),
+            BulkKind.CANCEL: Canceling(self.store, stages, clock=system_now),
+        }
 
     def _connections(self) -> Connections:
         outside = self.outside
@@ -296,7 +311,10 @@ class Node:
             Turn("functions", 1.0, self._refresh_functions),
             Turn("orphans", 5.0, self.upkeep.cancel_orphans),
             Turn("retention", 60.0, self.upkeep.forget),
+            Turn("retention of bulk jobs", 60.0, self.bulk.forget),
         ]
+        if "run" in self.settings.roles:
+            turns.append(Turn("bulk jobs", 0.5, self.bulk.look))
         if self.store.dialect == "postgresql":
             turns.append(Turn("answers", 0.25, self.receive.look_for_answers))
         return turns
@@ -368,10 +386,12 @@ class Node:
         await self.deliver.stop(grace_seconds)
         await self.watch.stop()
         with contextlib.suppress(StoreUnavailable):  # what is left is taken over at the next start
+            await self.bulk.stop()
             await self.upkeep.write_counts()
             await self.liveness.leave()
         if self.demo is not None:
             await self.demo.stop()
+        await self.caller.close()
         await self.databases.close()
         await self.sender.close()
         self.functions.close()

@@ -14,6 +14,7 @@ from crossdock.api import UseCases, create_api
 from crossdock.catalog import Catalog
 from crossdock.manage.actor import Actor
 from crossdock.manage.apply import Apply
+from crossdock.manage.bulk_jobs import BulkJobs
 from crossdock.manage.deliveries import Deliveries
 from crossdock.manage.documents import Rules
 from crossdock.manage.drafts import Drafts
@@ -122,6 +123,7 @@ def make_cases(store: Store, clock: HeldClock) -> UseCases:
         lanes=Lanes(store, clock, stages),
         master_key=MasterKey(store, Vault([bytes(32)]), clock),
         deliveries=Deliveries(store, clock, stages),
+        bulk_jobs=BulkJobs(ports, integrations),
         stats=Stats(store, clock),
         connections=connections,
         apply=Apply(integrations, connections),

@@ -9,7 +9,16 @@ from fastapi import FastAPI
 
 from crossdock.api.answering import add_problems
 from crossdock.api.docs import add_docs
-from crossdock.api.routes import configuration, connections, events, installation, integrations, lanes, workflows
+from crossdock.api.routes import (
+    bulk_jobs,
+    configuration,
+    connections,
+    events,
+    installation,
+    integrations,
+    lanes,
+    workflows,
+)
 from crossdock.api.use_cases import UseCases
 
 ROUTES = (
@@ -17,6 +26,7 @@ ROUTES = (
     workflows.routes,
     lanes.routes,
     events.routes,
+    bulk_jobs.routes,
     connections.routes,
     configuration.routes,
     installation.routes,

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from crossdock import __version__
 from crossdock.api import connection_documents, documents, workflow_documents
+from crossdock.manage.bulk_jobs import NewBulkCancel, NewBulkReplay, NewWhatIf
 from crossdock.manage.documents import IntegrationPart
 from crossdock.manage.keys import KeyChange, NewKey
 
@@ -25,6 +26,9 @@ _MODELS: tuple[type[BaseModel], ...] = (
     workflow_documents.DraftToSave,
     workflow_documents.DraftToPublish,
     connection_documents.ConnectionToSave,
+    NewBulkReplay,
+    NewBulkCancel,
+    NewWhatIf,
     documents.Problem,
 )
 _REFERENCE = "#/components/schemas/{model}"

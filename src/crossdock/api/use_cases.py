@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from crossdock.manage.apply import Apply
+from crossdock.manage.bulk_jobs import BulkJobs
 from crossdock.manage.connections import Connections
 from crossdock.manage.deliveries import Deliveries
 from crossdock.manage.drafts import Drafts
@@ -34,6 +35,7 @@ class UseCases:
     lanes: Lanes
     deliveries: Deliveries
     connections: Connections
+    bulk_jobs: BulkJobs
     master_key: MasterKey
     stats: Stats
     apply: Apply
