@@ -81,7 +81,7 @@ class _Call:
         self._deadline = asyncio.get_running_loop().time() + self._seconds
         self._token: Token | None = None
         self._is_home = True
-        """The last answer came from the connection's own origin."""
+        """The last request went to the connection's own origin, as the first of a try always does (`request_url`)."""
 
     async def go(self, started_at: Instant) -> SendReport:
         report = await self._try()
@@ -91,7 +91,7 @@ class _Call:
             self._tokens.forget(client, self._token_key, self._token)
             report = await self._try()
         mask = mask_for(self._connection, self._token.text if self._token else "")
-        return replace(mask.report(report), started_at=started_at, request_headers=self._shown_headers())
+        return mask.report(report, started_at=started_at, request_headers=self._shown_headers())
 
     @property
     def _token_key(self) -> str:
@@ -112,6 +112,7 @@ class _Call:
         own = _without(self._connection.headers, (*credentials, *self._request.headers))
         headers = (*own, *_without(self._request.headers, credentials), *credentials)
         message = Message(self._request.method, self._url, headers, self._request.body)
+        self._is_home = True
         report = await self._ask(message, started_at)
         if self._connection.follow_redirects and is_redirect(report.status):
             names = frozenset(name.lower() for name, _ in (*own, *credentials))
@@ -122,8 +123,7 @@ class _Call:
         left = round(self._deadline - asyncio.get_running_loop().time(), 3)
         if left <= 0:
             return _unsent(self._request, started_at, f"no answer within {self._seconds:g} s")
-        self._is_home = self._is_own(message.url)
-        tls = self._tls_for(message.url)
+        tls = self._tls_for(is_own=self._is_home)
         return await self._sender.ask(message, SendLimits(left, self._request.response_bytes), tls=tls)
 
     async def _follow(self, report: SendReport, message: Message, own_headers: frozenset[str]) -> SendReport:
@@ -140,6 +140,7 @@ class _Call:
             if (message.method, message.url) in seen:
                 return replace(report, error="the answers redirect in a circle", permanent=True)
             seen.add((message.method, message.url))
+            self._is_home = self._is_own(message.url)
             report = await self._ask(message, report.started_at)
         if not is_redirect(report.status):
             return report
@@ -160,7 +161,7 @@ class _Call:
                 return ()
 
     async def _fetch_token(self, client: OAuthClient) -> Pairs | NoToken:
-        tls = self._tls_for(client.token_endpoint_url)
+        tls = self._tls_for(is_own=self._is_own(client.token_endpoint_url))
         async with asyncio.timeout_at(self._deadline):
             granted = await self._tokens.token(client, self._token_key, tls=tls)
         if isinstance(granted, NoToken):
@@ -171,8 +172,8 @@ class _Call:
     def _is_own(self, url: str) -> bool:
         return origin_of(url) == origin_of(self._connection.base_url)
 
-    def _tls_for(self, url: str) -> ssl.SSLContext | None:
-        return self._tls.own(self._connection) if self._is_own(url) else self._tls.other(self._connection)
+    def _tls_for(self, *, is_own: bool) -> ssl.SSLContext | None:
+        return self._tls.own(self._connection) if is_own else self._tls.other(self._connection)
 
     def _shown_headers(self) -> Pairs:
         """What was sent, without values that are nobody's business."""

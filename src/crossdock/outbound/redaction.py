@@ -13,6 +13,7 @@ from urllib.parse import quote, quote_plus
 import msgspec
 
 from crossdock.model.delivery import SendReport
+from crossdock.model.time import Instant
 from crossdock.outbound.connection import (
     Authentication,
     BasicCredentials,
@@ -37,11 +38,13 @@ _SECRET_WORDS = ("authorization", "token", "secret", "key", "password", "cookie"
 _NEVER_SECRET = frozenset({"accept", "accept-language", "content-type", "user-agent", "prefer"})
 
 
+@functools.lru_cache(maxsize=1_024)
 def is_telling(name: str) -> bool:
     """Whether a header of this name carries a credential. A CSRF token is none: it is worth nothing without one."""
     return _TELLING.search(name) is not None and _CSRF.fullmatch(name) is None
 
 
+@functools.lru_cache(maxsize=1_024)
 def is_sealed(name: str) -> bool:
     """Whether a header of this name is kept sealed where a connection has it: rather once too often."""
     lower = name.lower()
@@ -72,10 +75,12 @@ class Mask:
                 content = content.replace(secret, REDACTED.encode())
         return content
 
-    def report(self, report: SendReport) -> SendReport:
-        """The report without the secrets, wherever the other side repeats them."""
+    def report(self, report: SendReport, *, started_at: Instant, request_headers: Pairs) -> SendReport:
+        """The report of a whole call, without the secrets, wherever the other side repeats them."""
         return replace(
             report,
+            started_at=started_at,
+            request_headers=request_headers,
             response_headers=tuple((name, self.text(value)) for name, value in report.response_headers),
             response_body=self.content(report.response_body),
             error=None if report.error is None else self.text(report.error),

@@ -7,6 +7,7 @@ against it (RFC 3986, 5.2), so that `/orders` and `orders` mean the same below `
 
 from __future__ import annotations
 
+import functools
 import re
 from urllib.parse import quote, unquote, urlencode
 
@@ -35,6 +36,7 @@ def request_url(base_url: str | None, url: str, query: Pairs = ()) -> str:
     return f"{whole}?{'&'.join(parts)}" if parts else whole
 
 
+@functools.lru_cache(maxsize=1_024)
 def origin_of(url: str) -> str | None:
     """Scheme, host and port; None when the URL has none."""
     try:
@@ -67,6 +69,8 @@ def _below(base: str, path: str) -> str:
 
 def _refuse_way_up(path: str) -> None:
     """Values from outside often stand in paths: `..` in one must not reach what the step did not mean."""
+    if ".." not in path and "%" not in path:
+        return
     segments = re.split(r"[/\\]", unquote(path))
     if any(segment.partition(";")[0] == ".." for segment in segments):
         raise TargetRefused("the path goes up with '..'; write where it ends, and escape values with | urlencode")
