@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from crossdock.catalog import Catalog
 from crossdock.manage.placeholders import placeholder_names
 from crossdock.manage.secrets import seal_everything_again
 from crossdock.model.errors import Conflict, Forbidden, Invalid, NotFound
@@ -157,6 +159,17 @@ async def test_a_change_keeps_secrets_and_is_live_at_once(desk: Desk) -> None:
     found = live(desk)
     assert (found.timeout, found.follow_redirects, found.revision) == (5.0, True, 2)
     assert found.authentication == BearerToken("hunter2-token")
+
+
+async def test_another_node_sees_a_change_by_its_number(desk: Desk) -> None:
+    made = await make(desk)
+    other = Catalog(desk.store, desk.vault)
+    await other.reload()
+
+    await desk.connections.change(desk.alice, made["id"], {"timeout": "PT5S"})
+
+    assert await other.reload_if_changed()
+    assert other.snapshot.connections["default", "ERP"].revision == 2
 
 
 async def test_another_type_of_authentication_forgets_the_secrets_before(desk: Desk) -> None:
@@ -325,6 +338,9 @@ async def test_a_wrong_document_is_refused_at_its_field(desk: Desk, document: Js
         "mysql://erp:secret@db/x?read_default_file=/etc/passwd",
         "mysql://erp:secret@db/x?local_infile=1",
         "postgresql://erp:secret%0a@db/x",
+        "postgresql://erp:secret@db/x?sslmode=sometimes",
+        "mysql://erp:secret@db/x?charset=latin1",
+        "postgresql://db/x",
         "sqlite://",
         "sqlite:///",
         "sqlite:///:memory:",
@@ -460,7 +476,20 @@ async def test_a_connection_is_tried_with_its_secrets(desk: Desk) -> None:
     tested = await desk.connections.test(desk.bob, made["id"])
 
     assert tested == {"outcome": "successful", "details": {"status": 200}}
-    assert desk.tries.tried == [(live(desk), "health")]
+    tried, path = desk.tries.tried[0]
+    assert replace(tried, id=made["id"]) == live(desk)
+    assert path == "health"
+
+
+async def test_a_try_shares_nothing_with_the_connection_in_use(desk: Desk) -> None:
+    """Pools and tokens are kept by id and revision: those of a try must not serve steps."""
+    made = await make(desk)
+
+    for _ in range(2):
+        await desk.connections.test(desk.alice, made["id"], {"timeout": "PT1S"})
+
+    first, second = (connection.id for connection, _ in desk.tries.tried)
+    assert len({first, second, made["id"]}) == 3
 
 
 async def test_an_unsaved_document_is_tried_and_not_kept(desk: Desk) -> None:

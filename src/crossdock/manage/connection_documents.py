@@ -32,6 +32,7 @@ from crossdock.model.errors import FieldError, Invalid
 from crossdock.model.outcome import Json
 from crossdock.outbound.connection_document import CLIENT_KEY, URL_PASSWORD
 from crossdock.outbound.database_url import KEPT, complete_url, parse_database_url
+from crossdock.outbound.sql_url import read_sql_url
 
 NAME_LENGTH = 100
 SUBJECT = "the connection"
@@ -195,9 +196,10 @@ def _sql_draft(part: SqlConnectionPart, rules: ConnectionRules) -> ConnectionDra
     settings: dict[str, Any] = part.model_dump(exclude={"name", "kind"})
     try:
         url = parse_database_url(part.url)
-        complete_url(url, url.password, rules.sqlite_folder)
-    except ValueError as error:
-        raise invalid(SUBJECT, (FieldError("url", str(error)),)) from None
+        folder = rules.sqlite_folder
+        read_sql_url(complete_url(url, url.password, folder), folder or Path())
+    except (ValueError, Invalid) as error:
+        raise invalid(SUBJECT, (FieldError("url", str(error).removeprefix("the URL ")),)) from None
     settings["url"] = str(url)
     if url.password is None:
         return ConnectionDraft(part.name, part.kind, settings)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
 from crossdock.catalog import Catalog
-from crossdock.clock import Clock
+from crossdock.clock import Clock, new_id
 from crossdock.manage.actor import Actor
 from crossdock.manage.certificates import expires_at, expiry_warning
 from crossdock.manage.connection_documents import SUBJECT, ConnectionRules
@@ -213,7 +213,8 @@ class Connections:
         return await self._try_row(save.change.row, save.secrets)
 
     async def _try_row(self, row: ConnectionRow, secrets: Secrets) -> Json:
-        identity = (row.id, row.revision, row.name)
+        # under an id of its own: a try begins without tokens and pools of before, and leaves none to the real one
+        identity = (new_id("con"), 1, row.name)
         try:
             connection = read_connection(identity, row.kind, row.document, secrets, self._ports.rules.sqlite_folder)
         except (LookupError, ValueError) as error:
