@@ -230,6 +230,12 @@ async def test_a_wrong_what_if_is_refused_by_its_field(api: Api, asked: Any, fie
 # --- refusals ---
 
 
+async def test_other_methods_are_not_for_events_of_that_name(api: Api) -> None:
+    answer = await api.call("DELETE", REPLAY)
+
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
+
+
 @pytest.mark.parametrize("path", [REPLAY, CANCEL])
 @pytest.mark.parametrize(
     ("asked", "field"),

@@ -88,12 +88,14 @@ async def _tell_http_error(request: Request, error: Exception) -> Response:
 
 
 def allowed_methods(request: Request) -> tuple[str, ...]:
-    """Every method that some route has for this path: the framework tells those of the first one only."""
-    found: set[str] = set()
-    for route in request.app.routes:
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            found |= route.methods or set()
-    return tuple(sorted(found))
+    """Every method that some route has for this path: the framework tells those of the first one only.
+
+    A route of exactly this path (`/events/replay`) counts before those in which a part of it would be an id.
+    """
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    exact = [route for route in matching if route.path == request.scope["path"]]
+    return tuple(sorted({method for route in exact or matching for method in route.methods or ()}))
 
 
 def _as_response(told: Answer) -> Response:
