@@ -78,6 +78,7 @@ def test_everything_shown_is_in_the_registry_and_the_other_way_round() -> None:
     counts.connection_refused("slow_head")
     counts.run_finished("int_1", "failed", 1.0)
     counts.run_retried("int_1")
+    counts.step_performed("http", "done", 0.25)
     counts.runs_rescued(2)
     counts.lease_lost("run")
     counts.delivery_attempt("reply")

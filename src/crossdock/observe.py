@@ -72,6 +72,15 @@ RUNS_FINISHED = MetricSpec(
     "crossdock_runs_finished", "counter", "Runs that came to a final state.", ("integration", "state")
 )
 RUN_RETRIES = MetricSpec("crossdock_run_retries", "counter", "Failed attempts that are tried again.", ("integration",))
+STEPS_PERFORMED = MetricSpec(
+    "crossdock_steps_performed",
+    "counter",
+    "Tries of steps with side effects, by kind and by what the try came to: done, retry (failed in passing) or stop.",
+    ("kind", "outcome"),
+)
+STEP_SECONDS = MetricSpec(
+    "crossdock_step_seconds", "counter", "Time that tries of steps with side effects took in all.", ("kind",)
+)
 RUNS_RESCUED = MetricSpec("crossdock_runs_rescued", "counter", "Runs taken over from processes that died.")
 LEASES_LOST = MetricSpec(
     "crossdock_leases_lost", "counter", "Late writes that were refused because others took over.", ("kind",)
@@ -100,9 +109,9 @@ STORE_UNAVAILABLE = MetricSpec(
 )
 
 METRICS = (
-    INFO, ACCEPTED, DUPLICATES, REJECTED, CONNECTIONS_REFUSED, RUNS_FINISHED, RUN_RETRIES, RUNS_RESCUED, LEASES_LOST,
-    RUN_LATENCY, UNFINISHED, OLDEST_AGE, BLOCKED_LANES, DELIVERIES_FINISHED, DELIVERY_ATTEMPTS,
-    DELIVERY_LATENCY, COMMIT_ROWS, COMMIT_SECONDS, STORE_UNAVAILABLE,
+    INFO, ACCEPTED, DUPLICATES, REJECTED, CONNECTIONS_REFUSED, RUNS_FINISHED, RUN_RETRIES, STEPS_PERFORMED,
+    STEP_SECONDS, RUNS_RESCUED, LEASES_LOST, RUN_LATENCY, UNFINISHED, OLDEST_AGE, BLOCKED_LANES,
+    DELIVERIES_FINISHED, DELIVERY_ATTEMPTS, DELIVERY_LATENCY, COMMIT_ROWS, COMMIT_SECONDS, STORE_UNAVAILABLE,
 )  # fmt: skip
 
 Labels = tuple[str, ...]
@@ -132,7 +141,7 @@ class Observe(Collector):
     """The program's own counts. Stages call its methods; `text` shows them all."""
 
     def __init__(self) -> None:
-        self._counters: dict[str, dict[Labels, int]] = {
+        self._counters: dict[str, dict[Labels, float]] = {
             spec.name: defaultdict(int) for spec in METRICS if spec.kind == "counter"
         }
         self._histograms = {spec.name: _Histogram(spec) for spec in METRICS if spec.kind == "histogram"}
@@ -165,6 +174,11 @@ class Observe(Collector):
 
     def run_retried(self, integration_id: str) -> None:
         self._counters[RUN_RETRIES.name][(integration_id,)] += 1
+
+    def step_performed(self, kind: str, outcome: str, seconds: float) -> None:
+        """One try of a step with side effects; `outcome` is done, retry or stop."""
+        self._counters[STEPS_PERFORMED.name][(kind, outcome)] += 1
+        self._counters[STEP_SECONDS.name][(kind,)] += seconds
 
     def runs_rescued(self, count: int) -> None:
         self._counters[RUNS_RESCUED.name][()] += count
@@ -211,7 +225,7 @@ class Observe(Collector):
                 yield _histogram(spec, self._histograms[spec.name])
 
 
-def _counter(spec: MetricSpec, counts: Iterable[tuple[Labels, int]]) -> Metric:
+def _counter(spec: MetricSpec, counts: Iterable[tuple[Labels, float]]) -> Metric:
     family = CounterMetricFamily(spec.name, spec.help, labels=spec.labels)
     for labels, count in counts:
         family.add_metric(labels, count)
@@ -264,7 +278,7 @@ RUN_CRASHED = LogEvent("run.crashed", logging.ERROR, "A run met a fault of the p
 RUNS_TAKEN_OVER = LogEvent("runs.taken_over", logging.WARNING, "Runs of a process that died were taken over.")
 LEASE_LOST = LogEvent("lease.lost", logging.WARNING, "A late write was refused: others took the work over.")
 STRAYS_RETURNED = LogEvent(
-    "strays.returned", logging.WARNING, "Work was this process's without its knowledge (a lost answer); it is taken anew."
+    "strays.returned", logging.WARNING, "Work was this process's without its knowledge; it is taken anew."
 )
 WORKFLOW_UNUSABLE = LogEvent("workflow.unusable", logging.DEBUG, "A workflow version can't be compiled; its runs fail.")
 LOOK_FAILED = LogEvent("run.look_failed", logging.DEBUG, "The database could not be asked for work; asked again soon.")

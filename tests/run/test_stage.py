@@ -55,6 +55,16 @@ async def test_an_accepted_event_goes_through_its_workflow(yard: Yard) -> None:
     assert entry.result is not None
 
 
+async def test_steps_with_side_effects_are_counted(yard: Yard) -> None:
+    await yard.add(steps=[note(), TRANSFORM])
+
+    await yard.until(await yard.accepted(body=b'{"n": 7}'), "succeeded")
+
+    metrics = yard.observe.text().decode()
+    assert 'crossdock_steps_performed_total{kind="python",outcome="done"} 1.0' in metrics
+    assert 'kind="transform"' not in metrics
+
+
 async def test_a_reply_is_handed_over_once_the_end_is_durable(yard: Yard) -> None:
     await yard.add(steps=[TRANSFORM], reply=LATER)
 

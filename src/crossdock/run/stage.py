@@ -8,6 +8,7 @@ in one guarded change; what follows from it (the answer, the reply) happens once
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ from crossdock.clock import Sources, new_token
 from crossdock.model.advance import Broken
 from crossdock.model.errors import CrossdockError, StoreUnavailable, Unrecordable
 from crossdock.model.leases import HeldLeases
-from crossdock.model.outcome import Failure, Result
+from crossdock.model.outcome import Failure, Json, Result, StepOutcome
 from crossdock.model.run import JournalEntry, LeasedRun
 from crossdock.model.time import Instant, later
 from crossdock.model.verdict import Outcome
@@ -36,6 +37,7 @@ from crossdock.run.lanes import LaneDriver, LaneLost, OwnedLane
 from crossdock.run.outside import Outside
 from crossdock.run.settling import Ending, Settling
 from crossdock.run.slots import Slots
+from crossdock.run.steps import StepContext, WorkflowStep
 from crossdock.run.walk import LeaseLost, WalkPorts, walk
 from crossdock.run.workflows import Workflows
 from crossdock.store import Store
@@ -95,6 +97,7 @@ class RunStage:
             checkpoint=self._checkpoint,
             answered=self._answered,
             name_of=self._name_of,
+            perform=self._perform_step,
         )
         self._driver = LaneDriver(store, settling, self.perform, self._workflow_of, self._landed, sources=sources)
         self._slots = Slots(TOTAL_SLOTS)
@@ -216,6 +219,15 @@ class RunStage:
         finally:
             self._performing.pop(run.event.id, None)
             self._to_cancel.discard(run.event.id)
+
+    async def _perform_step(self, step: WorkflowStep, given: Json, context: StepContext) -> StepOutcome:
+        if step.action.is_pure:
+            return await step.action.perform(given, context)
+        started = time.monotonic()
+        outcome = await step.action.perform(given, context)
+        word = type(outcome).__name__.lower()
+        self._observe.step_performed(step.step.kind, word, time.monotonic() - started)
+        return outcome
 
     async def _checkpoint(self, run: LeasedRun, entry: JournalEntry) -> bool:
         change = Checkpoint(run.event.id, run.lease_token, entry)
