@@ -22,7 +22,7 @@ from tests.system.ledger import Promises
 
 LINES = 5
 PAUSE_SECONDS = 0.15
-DELAY = "PT0.3S"
+DELAY_SECONDS = 0.3
 FILE, SERVER = "file", "server"
 """Connections of `sql` steps: a SQLite file of its own, and the PostgreSQL that Crossdock itself works on."""
 TABLE = "booked"
@@ -71,7 +71,7 @@ def every_step(sink_url: str, databases: Sequence[str] = (FILE,)) -> list[dict[s
         {"id": "both", "parallel": {"branches": branches}},
         {"id": "lines", "for_each": lines},
         {"id": "answer", "respond": {"json": {"number": "{{ steps.given.number }}", "lines": "{{ steps.lines }}"}}},
-        {"id": "pause", "delay": {"for": DELAY}},
+        {"id": "pause", "delay": {"for": f"PT{DELAY_SECONDS}S"}},
         mark("rested"),
         {"id": "handed_on", "emit": {"integration": CHILDREN, "json": {"number": "{{ body.number }}"}}},
         mark("last"),
@@ -104,7 +104,7 @@ def previous(path: str) -> str | None:
         "route": f"booked_in_{FILE}",
         "both": "route",
         "lines": "both",
-        "rested": "pause",
+        "rested": "answer",
         "last": "handed_on",
     }.get(path)
 

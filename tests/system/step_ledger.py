@@ -16,9 +16,10 @@ from sqlalchemy import Connection, select
 
 from crossdock.model.run import MAX_LOSSES, StepStatus
 from crossdock.model.states import FINAL_RUN_STATES, DeliveryState, RunState
+from crossdock.model.time import later
 from crossdock.store import schema
 from tests.support.sink import Received
-from tests.system.every_step import expected_effects, expected_result, previous
+from tests.system.every_step import DELAY_SECONDS, expected_effects, expected_result, previous
 from tests.system.ledger import Promises, opened_copy, read_effects
 
 Key: TypeAlias = tuple[str, str]
@@ -30,6 +31,8 @@ class StepLine:
     """A finished step, or one that waits, as the journal has it."""
 
     status: str
+    began_at: int
+    """When it was first recorded to have started."""
     started_at: int
     until: int | None
     """When it was to go on, if it has waited."""
@@ -95,7 +98,8 @@ def _read_journal(connection: Connection) -> tuple[dict[str, dict[str, StepLine]
         for step in json.loads(text):
             before = steps[event].get(step["id"])
             until = step.get("until") or (before.until if before else None)
-            steps[event][step["id"]] = StepLine(step["status"], step["started_at"], until)
+            began_at = before.began_at if before else step["started_at"]
+            steps[event][step["id"]] = StepLine(step["status"], began_at, step["started_at"], until)
         if status is not None:
             answered.add(event)
     return dict(steps), answered
@@ -250,10 +254,11 @@ def _came_early(event: str, path: str, record: Recorded, finished: frozenset[Key
 
 
 def _went_on_early(lines: dict[str, StepLine], top_steps: Sequence[str]) -> bool:
-    """Whether the step behind the delay began before the delay was over."""
-    behind = lines[top_steps[top_steps.index("pause") + 1]]
-    until = lines["pause"].until
-    return until is None or behind.started_at < until
+    """Whether the step behind the delay began before the delay was over, or the delay was shorter than it should be."""
+    pause, behind = lines["pause"], lines[top_steps[top_steps.index("pause") + 1]]
+    if pause.until is None:
+        return True
+    return behind.began_at < pause.until or pause.until < later(pause.began_at, DELAY_SECONDS)
 
 
 def _interrupted(record: Recorded, kinds: Mapping[str, str]) -> Iterator[str]:

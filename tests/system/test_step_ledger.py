@@ -17,7 +17,7 @@ from tests.system.step_ledger import Recorded, StepAudit, StepFindings, StepLine
 KINDS = kinds_of(every_step("http://sink.invalid"))
 CALLED = ("called", "even", "left", "right_too", "sent")
 NUMBER = 4
-TIME = 1_000
+TIME = 1_000_000
 
 
 def is_call(path: str) -> bool:
@@ -38,9 +38,9 @@ def reply(**more: Any) -> Received:
     return Received("POST", "/replies", {}, {"webhook-id": "dlv_1"}, json.dumps(told).encode())
 
 
-def lines(*paths: str, until: int | None = TIME) -> dict[str, StepLine]:
-    times = {path: TIME + 1 if path == "rested" else 0 for path in paths}
-    return {path: StepLine("succeeded", at, until if path == "pause" else None) for path, at in times.items()}
+def lines(*paths: str, until: int | None = TIME, rested_at: int = TIME) -> dict[str, StepLine]:
+    times = {path: rested_at if path == "rested" else 0 for path in paths}
+    return {path: StepLine("succeeded", at, at, until if path == "pause" else None) for path, at in times.items()}
 
 
 RECORD = Recorded(
@@ -149,8 +149,9 @@ def test_recorded_emit_without_its_event_is_found(accounts: Accounts):
     assert accounts.audit.findings.problems() == {"wrong_children": ["e1 has none"]}
 
 
-def test_step_behind_a_delay_that_came_too_early_is_found(accounts: Accounts):
-    early = lines(*PATHS, *KINDS, until=TIME + 2)
+@pytest.mark.parametrize(("until", "rested_at"), [(TIME, TIME - 1), (200_000, TIME), (None, TIME)])
+def test_delay_that_was_cut_short_is_found(accounts: Accounts, until: int | None, rested_at: int):
+    early = lines(*PATHS, *KINDS, until=until, rested_at=rested_at)
 
     assert accounts.end(steps={"e1": early}).problems() == {"too_early": ["e1"]}
 
