@@ -97,6 +97,19 @@ async def test_an_event_tells_its_whole_story(api: Api) -> None:
     assert (event["waiting_for"], event["steps_total"]) == (None, 1)
 
 
+async def test_all_steps_of_a_run_come_in_pages(api: Api) -> None:
+    made = await api.make()
+    event_id = await api.story.succeed(made["id"])
+
+    page = await api.call("GET", f"{EVENTS}/{event_id}/steps?prefix=m", who="charlie")
+
+    assert [(step["id"], step["output"], step["reused"]) for step in page.json["items"]] == [
+        ("map", {"b": 10**30}, False)
+    ]
+    assert (await api.call("GET", f"{EVENTS}/{event_id}/steps?prefix=x")).json == {"items": [], "next": None}
+    assert (await api.call("GET", f"{EVENTS}/{event_id}/steps", who="dora")).status == 404
+
+
 async def test_a_request_is_shown_as_it_was(api: Api) -> None:
     made = await api.make()
     text = (await show(api, await api.story.receive(made["id"], "grüß".encode())))["request"]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from crossdock.model.outcome import Result
 from crossdock.model.run import Lane
 from crossdock.model.time import later
 from crossdock.store import Store
 from crossdock.store.accept import Accepted, DedupeKey, Duplicate
 from crossdock.store.claims import read_leased
 from tests.support.held import HeldClock
-from tests.support.runs import NODE, OTHER_NODE, Batch, Runs, an_event, count
+from tests.support.runs import NODE, OTHER_NODE, Batch, Runs, a_step, an_entry, an_event, count
 
 DAY = 86_400.0
 
@@ -61,6 +63,19 @@ async def test_an_event_without_a_slot_waits_from_now_on(runs: Runs) -> None:
     row = await runs.row(await runs.queued())
 
     assert (row.state, row.due_at, row.attempts, row.lease_token) == ("queued", runs.now, 0, None)
+
+
+async def test_a_run_may_begin_with_what_another_one_finished(store: Store, runs: Runs) -> None:
+    entry = an_entry(0, a_step("one"), a_step("two"), result=Result(201, (), b"made"))
+    changes = [
+        replace(runs.change(an_event(runs.now), leased=leased, lane=lane), journal=entry)
+        for leased, lane in ((False, None), (True, None), (True, "k"))
+    ]
+
+    queued, leased, in_lane = await together(store, *changes)
+
+    assert [await runs.journal(change.event.id) for change in changes] == [(entry,)] * 3
+    assert (queued.journal, leased.run.journal, in_lane.journal) == ((entry,), (entry,), (entry,))
 
 
 async def test_an_event_without_anything_to_do_has_succeeded_as_it_is_recorded(runs: Runs) -> None:

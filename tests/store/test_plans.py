@@ -30,7 +30,7 @@ from crossdock.store.claims import (
 )
 from crossdock.store.deliveries import DeliveryClaim, look_for_deliveries, read_sending
 from crossdock.store.event_bites import bite_of_events, position_before_last
-from crossdock.store.events import EventFilter, list_events, show_event
+from crossdock.store.events import EventFilter, list_events, read_steps, show_event
 from crossdock.store.lanes import (
     LaneClaim,
     LaneRelease,
@@ -219,6 +219,7 @@ async def test_operators_and_callers_read_no_whole_table(store: Store, full: Run
         lambda c: request_cancel(c, event_id),
         lambda c: release_run(c, event_id, now),
         lambda c: show_event(c, "ws_1", event_id),
+        lambda c: read_steps(c, "ws_1", event_id),
         lambda c: list_events(c, "ws_1", EventFilter(integration_id="int_b"), limit=20),
         lambda c: bite_of_events(c, "ws_1", EventFilter(integration_id="int_b"), limit=20, after="evt_0"),
         lambda c: bite_of_events(c, "ws_1", EventFilter(states=(RunState.FAILED,), received_before=now), limit=20),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import msgspec
@@ -77,7 +78,8 @@ class Events:
     async def show(self, actor: Actor, event_id: str) -> Json:
         """An event with its run, steps, result and reply; NotFound when the workspace has no such one."""
         actor.require("viewer")
-        return story_document(await self._story(actor, event_id))
+        story = await self._story(actor, event_id)
+        return await asyncio.to_thread(story_document, story)  # thousands of steps must not hold up the others
 
     async def steps(
         self, actor: Actor, event_id: str, *, prefix: str = "", limit: int | None = None, cursor: str | None = None
@@ -91,7 +93,7 @@ class Events:
         lines = await self._store.read(read_steps, actor.workspace_id, event_id)
         if lines is None:
             raise _unknown(event_id)
-        return steps_page(lines, prefix=prefix, after=after, limit=size)
+        return await asyncio.to_thread(steps_page, lines, prefix=prefix, after=after, limit=size)
 
     async def body(self, actor: Actor, event_id: str) -> tuple[str, bytes]:
         """The content type and the bytes that were sent."""

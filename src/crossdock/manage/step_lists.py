@@ -5,7 +5,6 @@ What a loop over many items records is bounded here: a document shows what tells
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -24,26 +23,27 @@ PAGE_BYTES = 8 * 1024 * 1024
 """Inputs and outputs on a page together, unless a single step has more."""
 _ALWAYS_SHOWN = 64
 """Bytes: what is as small as this is not worth telling its size."""
-_PART = re.compile(r"([^.\[]+)(?:\[(\d+)\])?")
 
 
-def in_order(lines: Iterable[StepLine]) -> list[StepLine]:
+def in_order(lines: Sequence[StepLine]) -> list[StepLine]:
     """Blocks before what is inside them, repetitions by their number, the rest as it was first heard of."""
     heard: dict[str, int] = {}
-    keyed: list[tuple[tuple[tuple[int, int], ...], StepLine]] = []
+    keys: dict[str, tuple[int, ...]] = {}
     for line in lines:
-        parts = _PART.findall(line.id)
-        key = tuple((heard.setdefault(name, len(heard)), int(number or -1)) for name, number in parts)
-        keyed.append((key, line))
-    return [line for _, line in sorted(keyed, key=lambda pair: pair[0])]
+        key: list[int] = []
+        for part in line.id.split("."):
+            name, _, number = part.partition("[")
+            key += heard.setdefault(name, len(heard)), int(number[:-1]) if number else -1
+        keys[line.id] = tuple(key)
+    return sorted(lines, key=lambda line: keys[line.id])
 
 
 def shown_steps(lines: Sequence[StepLine]) -> list[Json]:
     """The documents of 500 steps at most: those that failed or wait and those of the workflow itself before others."""
+    if len(lines) > SHOWN_STEPS:
+        important = sorted(range(len(lines)), key=lambda n: (_rank(lines[n]), n))[:SHOWN_STEPS]
+        lines = [lines[n] for n in sorted(important)]
     ordered = in_order(lines)
-    if len(ordered) > SHOWN_STEPS:
-        important = sorted(range(len(ordered)), key=lambda n: (_rank(ordered[n]), n))[:SHOWN_STEPS]
-        ordered = [ordered[n] for n in sorted(important)]
     sizes = sorted((len(memoryview(raw)), n) for n, line in enumerate(ordered) for raw in (line.input, line.output))
     fits, total = _ALWAYS_SHOWN, 0
     for size, _ in sizes:  # the smallest first: as many as possible are shown
@@ -56,7 +56,7 @@ def shown_steps(lines: Sequence[StepLine]) -> list[Json]:
 
 def steps_page(lines: Sequence[StepLine], *, prefix: str, after: str | None, limit: int) -> Page:
     """The steps whose paths begin with `prefix`, those behind the path `after`; with whole inputs and outputs."""
-    ordered = [line for line in in_order(lines) if line.id.startswith(prefix)]
+    ordered = in_order([line for line in lines if line.id.startswith(prefix)])
     start = next((n + 1 for n, line in enumerate(ordered) if line.id == after), 0)
     items: list[Json] = []
     size = 0
@@ -99,4 +99,4 @@ def _value(raw: msgspec.Raw, fits: int | None) -> Json:
 def _rank(line: StepLine) -> int:
     if line.status in (StepStatus.FAILED, StepStatus.WAITING):
         return 0
-    return 1 if _PART.fullmatch(line.id) else 2
+    return 1 if "." not in line.id else 2
