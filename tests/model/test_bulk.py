@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossdock.model.bulk import (
+    BATCH_SECONDS,
     BULK_MOVES,
     FINAL_BULK_STATES,
     MAX_BATCH,
@@ -18,7 +19,7 @@ from crossdock.model.bulk import (
     batch_size,
     bulk_after,
     in_lane_order,
-    next_batch_at,
+    next_batch_due,
     progress,
 )
 from crossdock.model.errors import WrongTransition
@@ -57,16 +58,21 @@ def test_a_batch_is_half_a_second_of_work_or_one_event(rate: float) -> None:
 
 @given(rate=st.floats(min_value=0.1, max_value=MAX_RATE), lags=st.lists(st.floats(min_value=0, max_value=9)))
 def test_a_job_is_never_faster_than_its_rate(rate: float, lags: list[float]) -> None:
-    now, done = 0.0, 0
+    now, due, done = 0.0, 0.0, 0
     for lag in lags:
         done += batch_size(rate)
-        now = next_batch_at(now, now + lag, batch_size(rate), rate)
+        due = next_batch_due(due, now + lag, batch_size(rate), rate)
+        now = max(now + lag, due)
 
         assert done <= now * rate * (1 + 1e-9)
 
 
-def test_time_that_was_lost_is_not_caught_up_with() -> None:
-    assert next_batch_at(10.0, 60.0, 25, 50.0) == 60.0
+def test_what_a_batch_took_longer_is_caught_up_with() -> None:
+    assert next_batch_due(10.0, 10.6, 25, 50.0) == 10.5
+
+
+def test_a_job_that_stood_still_does_not_storm() -> None:
+    assert next_batch_due(10.0, 60.0, 25, 50.0) == 60.0 - BATCH_SECONDS
 
 
 def test_progress_stays_between_nothing_and_all() -> None:

@@ -127,12 +127,12 @@ def batch_size(rate: float) -> int:
     return max(1, min(MAX_BATCH, int(rate * BATCH_SECONDS)))
 
 
-def next_batch_at(began: float, ended: float, count: int, rate: float) -> float:
-    """When the batch after one of `count` events may begin, in seconds of any clock.
+def next_batch_due(due: float, now: float, count: int, rate: float) -> float:
+    """When the batch after one of `count` events, that was due at `due`, is due itself; seconds of any clock.
 
-    Time that was lost is not caught up with: a job that stood still does not storm afterwards.
+    Of lost time no more is caught up with than a batch has: a job that stood still does not storm afterwards.
     """
-    return max(ended, began + count / rate)
+    return max(due + count / rate, now - BATCH_SECONDS)
 
 
 def progress(dealt_with: int, total: int | None) -> float:

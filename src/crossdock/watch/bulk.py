@@ -15,7 +15,7 @@ from typing import Protocol
 from crossdock import observe
 from crossdock.clock import Clock, new_token
 from crossdock.manage.bulk_jobs import filter_of
-from crossdock.model.bulk import MAX_BATCH, BulkKind, BulkMove, batch_size, next_batch_at
+from crossdock.model.bulk import BULK_MOVES, BulkKind, BulkMove, batch_size, next_batch_due
 from crossdock.model.errors import StoreUnavailable
 from crossdock.model.time import later
 from crossdock.store import Store
@@ -46,10 +46,10 @@ SLICE = 500
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """How far a batch came: how many events it dealt with. `landed` is False when the job is another's by now."""
+    """How many events a batch dealt with. `goes_on` is False when the job is at its end, or another's by now."""
 
     count: int
-    landed: bool
+    goes_on: bool
 
 
 class Deed(Protocol):
@@ -134,14 +134,20 @@ class BulkWork:
             await self._sleep(LOOK_AGAIN_SECONDS)
 
     async def _go_through(self, job_id: str, token: str) -> None:
+        due = _monotonic()
         while True:
             job = await self._store.read(leased_job, job_id, token)
             if job is None:
                 return
             if job.total is None:
                 await self._count(job, token)
-            elif not await self._take_batch(job, token):
+                continue
+            reached = await self._take_batch(job, token)
+            if not reached.goes_on:
                 return
+            if reached.count:
+                due = next_batch_due(due, _monotonic(), reached.count, float(job.request["rate"]))
+                await self._sleep(max(0.0, due - _monotonic()))
 
     async def _count(self, job: BulkJobRow, token: str) -> None:
         """Find out how many events there are, window by window; one that is paused meanwhile counts again later."""
@@ -153,36 +159,33 @@ class BulkWork:
                 await self._store.write(set_total, job.id, token, total)
                 return
 
-    async def _take_batch(self, job: BulkJobRow, token: str) -> bool:
-        """Deal with the next events; False when the job has come to its end."""
-        began, rate, deed = _monotonic(), float(job.request["rate"]), self._deeds[job.kind]
+    async def _take_batch(self, job: BulkJobRow, token: str) -> Reached:
+        """Deal with the next events, end the job where there are none, or wait a little where they have to."""
+        deed = self._deeds[job.kind]
         bite = await self._store.read(
             bite_of_events,
             job.workspace_id,
             filter_of(job),
-            limit=min(MAX_BATCH, batch_size(rate)),
+            limit=batch_size(float(job.request["rate"])),
             after=job.cursor,
         )
         if not bite.found:
             if bite.after is None:
                 await self._end(job.id, token, BulkMove.FINISH)
-                return False
+                return Reached(0, goes_on=False)
             batch = Batch(job.id, token, job.cursor, bite.after)  # no match in this window: go on behind it
-            return bool(await self._store.write(record_items, batch, []))
+            return Reached(0, goes_on=await self._store.write(record_items, batch, []))
         reason = await deed.why_wait(bite.found)
         if reason is not None:
             if reason != job.waiting_because:
                 await self._store.write(set_waiting, job.id, token, reason)
             await self._sleep(LOOK_AGAIN_SECONDS)
-            return True
-        reached = await deed.carry_out(job, bite.found)
-        now = _monotonic()
-        await self._sleep(next_batch_at(began, now, reached.count, rate) - now)
-        return reached.landed
+            return Reached(0, goes_on=True)
+        return await deed.carry_out(job, bite.found)
 
     async def _end(self, job_id: str, token: str, move: BulkMove, error: str | None = None) -> None:
         if await self._store.write(end_job, job_id, token, move, self._clock(), error):
-            observe.emit(observe.BULK_JOB_ENDED, job=job_id, error_text=error)
+            observe.emit(observe.BULK_JOB_ENDED, job=job_id, state=BULK_MOVES[move][1].value)
 
 
 def _monotonic() -> float:

@@ -68,9 +68,9 @@ class Replaying:
             replays.append(made) if isinstance(made, Accept) else others.append(made)
         answers = await self._store.write(record_replays, _batch(job, found), replays, others)
         if answers is None:
-            return Reached(0, landed=False)
+            return Reached(0, goes_on=False)
         self._wake(answer.lane.id if answer.lane else None for answer in answers)
-        return Reached(len(found), landed=True)
+        return Reached(len(found), goes_on=True)
 
     def _replay(self, job: BulkJobRow, event_id: str, old: Event | None) -> Accept | BulkItem:
         """The new event, or why there is none."""
@@ -114,12 +114,12 @@ class Canceling:
     async def carry_out(self, job: BulkJobRow, found: Sequence[FoundEvent]) -> Reached:
         stopped = await self._store.write(record_cancels, _batch(job, found), found, self._clock())
         if stopped is None:
-            return Reached(0, landed=False)
+            return Reached(0, goes_on=False)
         for event in stopped.ended:
             self._stages.announce(Outcome(event.id, None, CANCELED))
         for lane_id in dict.fromkeys(event.lane_id for event in (*stopped.ended, *stopped.asked)):
             self._stages.run_changed(lane_id)
-        return Reached(len(found), landed=True)
+        return Reached(len(found), goes_on=True)
 
 
 class Comparing:
@@ -141,7 +141,7 @@ class Comparing:
             if asyncio.get_running_loop().time() > until:
                 break
         batch = _batch(job, found[: len(items)])
-        return Reached(len(items), landed=await self._store.write(record_items, batch, items))
+        return Reached(len(items), goes_on=await self._store.write(record_items, batch, items))
 
     async def _item(self, job: BulkJobRow, event: FoundEvent) -> BulkItem:
         if event.state not in (RunState.SUCCEEDED, RunState.FAILED):
