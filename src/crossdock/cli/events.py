@@ -151,6 +151,13 @@ def replay_events(
     version: Annotated[
         int | None, typer.Option("--workflow-version", help="Run with this version instead of the published one.")
     ] = None,
+    from_step: Annotated[
+        str | None,
+        typer.Option("--from-step", metavar="STEP", help="Start from this step; earlier ones are not run again."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="@FILE|TEXT", help="Another body; @- reads standard input.")
+    ] = None,
     rate: Rate = None,
     yes: Yes = False,
     detach: Detach = False,
@@ -159,6 +166,8 @@ def replay_events(
     token: Token = None,
 ) -> None:
     """Run events again, each as a new event: those with the ids, or all that a filter finds, as a job of the server."""
+    if not event_ids and (from_step is not None or data is not None):
+        raise typer.BadParameter("--from-step and --data go with ids of events, not with a filter")
     change: dict[str, Json] = {} if version is None else {"workflow_version": version}
     with connect(url, token) as api:
         wanted = _filter(
@@ -168,7 +177,7 @@ def replay_events(
             job = _start_job(api, "replay", wanted, {**change, "rate": rate}, yes=yes)
             _end_job(api, job, ("Replaying", "Replayed"), detach=detach, as_json=as_json)
         else:
-            _replay(api, event_ids or [], change, as_json=as_json)
+            _replay(api, event_ids or [], change | _edits(from_step, data), as_json=as_json)
 
 
 EventIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of events.")]
@@ -308,6 +317,22 @@ def _end_job(api: Api, job: dict[str, Any] | None, words: tuple[str, str], *, de
         typer.echo(f"crossdock jobs items {job['id']} tells of each.", err=True)
     if job["failed"]:
         raise typer.Exit(1)
+
+
+def _edits(from_step: str | None, data: str | None) -> dict[str, Json]:
+    import base64
+
+    from crossdock.cli.send import read_body
+
+    edits: dict[str, Json] = {} if from_step is None else {"from_step": from_step}
+    body = read_body(data)
+    if body is None:
+        return edits
+    try:
+        request = {"body": body.decode()}
+    except UnicodeDecodeError:
+        request = {"body": base64.b64encode(body).decode(), "body_encoding": "base64"}
+    return {**edits, "request": request}
 
 
 def _replay(api: Api, event_ids: list[str], change: dict[str, Json], *, as_json: bool) -> None:

@@ -49,7 +49,7 @@ def send(
     """Call an integration, and show what it answers."""
     headers = dict(parse_pairs(header or [], ":", "--header"))
     parameters = parse_pairs(query or [], "=", "--query")
-    body = _read_body(data)
+    body = read_body(data)
     with connect(url, token) as api:
         found = find_integration(api, integration)
         headers = {**_credential(found, key), **_content_type(data), **headers}
@@ -63,7 +63,8 @@ def send(
     _show_answer(answer, event_id, as_json=as_json)
 
 
-def _read_body(data: str | None) -> bytes | None:
+def read_body(data: str | None) -> bytes | None:
+    """The bytes that `--data` stands for: those of a file, of the standard input, or the text itself."""
     if data is None or not data.startswith("@"):
         return None if data is None else data.encode()
     if data == "@-":
