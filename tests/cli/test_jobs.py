@@ -111,6 +111,25 @@ def test_ctrl_c_cancels_the_job_where_nobody_can_be_asked(cli: Command, server: 
     assert server.asked[-1][0] == "POST /api/v1/bulk-jobs/job_1/cancel"
 
 
+class Terminal(io.StringIO):
+    """Somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_ctrl_c_may_leave_the_job_running(cli: Command, server: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.interrupting = "GET /api/v1/bulk-jobs/job_1"
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+
+    ended = cli("events", "replay", "--status", "failed", "--yes")
+
+    assert ended.code == 1
+    assert "Cancel the job? Otherwise it goes on." in ended.err
+    assert "job_1 goes on" in ended.err
+    assert not any(asked.endswith("/cancel") for asked, _, _ in server.asked)
+
+
 def test_events_that_failed_end_the_command_with_1(cli: Command, server: Answering) -> None:
     server.answers["GET /api/v1/bulk-jobs/job_1"] = (200, {**DONE, "done": 1, "skipped": 1, "failed": 1})
 
