@@ -332,3 +332,17 @@ def test_the_name_of_the_items_is_known_inside_the_loop_only():
 
     assert compile_workflow({"steps": [loop]}).steps
     assert "line" in refused(loop, {"id": "b", "transform": "{{ line }}"})["workflow.steps[1].transform"]
+
+
+async def test_tries_of_a_block_count_across_waits_inside_it(world: World):
+    fails = {"id": "no", "fail": {"message": "no", "permanent": False}}
+    inner = each(fails, step_id="inner", over=[1]) | {"retry": {"attempts": 2, "delay": "PT1M"}}
+    outer = each(inner, step_id="outer", over=[1]) | {"retry": {"attempts": 2, "delay": "PT0S"}}
+
+    ends = []
+    for _ in range(3):
+        ends.append(await world.run([outer]))
+        world.clock.advance(60)
+
+    assert [type(end) for end in ends] == [Paused, Paused, Broken]
+    assert world.record("outer").attempts == 2

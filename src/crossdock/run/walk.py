@@ -65,6 +65,9 @@ class Guide(Protocol):
     async def may_begin(self, path: str, halt: Halt | None) -> bool:
         """Wait until it is the step's turn; whether it begins, or stops because a neighbour failed."""
 
+    async def before_end(self, path: str, halt: Halt | None) -> None:
+        """Wait until it is the turn of a block to tell how its steps have ended."""
+
     def names_at(self, path: str, names: Mapping[str, Json]) -> Mapping[str, Json]:
         """What the step's expressions see."""
 
@@ -248,9 +251,11 @@ class _Turn:
                     following = self._after_failed_try(failure, tries)
                     if not isinstance(following, TryAgain):
                         return await self.failed(failure, None, tries)
-                    if following.pauses:
-                        until = later(self._walk.ports.now(), following.wait)
+                    until = later(self._walk.ports.now(), following.wait)
+                    if following.pauses or self._step.action.branches:
+                        # a block may wait inside its next try: its tries so far must be known when the run goes on
                         self.record(StepStatus.FAILED, attempts=tries, error=failure, until=until)
+                    if following.pauses:
                         return Wait(until)
                     await asyncio.sleep(following.wait)
 
@@ -274,7 +279,10 @@ class _Turn:
             inner=self if action.branches else None,
         )
         if action.branches:
-            return await action.perform(self.given, context)
+            outcome = await action.perform(self.given, context)
+            if walk.ports.guide is not None:
+                await walk.ports.guide.before_end(self._path, self._place.halt)
+            return outcome
         if action.is_pure:
             return await walk.ports.perform(self._step, self.given, context)
         if walk.free is None:
