@@ -1,7 +1,8 @@
 """How Crossdock proves to another system who it is: none, bearer token, Basic, headers of one's own, or OAuth.
 
 The documents of connections have it under `authentication`. Its secrets are write-only: `secret_places` says where
-they are, `concealed` takes them out, and `outbound.connection_document` puts the two together again for a call.
+they are, so that whoever stores the document can take them out, and `outbound.connection_document` puts the two
+together again for a call.
 """
 
 from __future__ import annotations
@@ -129,13 +130,6 @@ def secret_places(authentication: Json, field: str = "authentication") -> Iterat
 def header_places(headers: Mapping[str, str], field: str = "headers") -> Iterator[Place]:
     """The headers whose values are taken for credentials."""
     return (Place((field, name)) for name in headers if is_secret_header(name))
-
-
-def concealed(document: Json, places: Iterator[Place]) -> Json:
-    """The document with `[set]` in the place of every secret."""
-    for place in places:
-        document = place.replace(document, SET)
-    return document
 
 
 def authentication_errors(
