@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from crossdock.model.run import MAX_LOSSES
 from tests.support.program import Program
 from tests.support.sink import Sink
 from tests.system.every_step import (
@@ -40,6 +41,8 @@ class StepReport:
     """Effects that came again because the kill came before their record: what at-least-once means."""
     children: int
     replies: int
+    given_up: int
+    """Runs that were killed so often that they were taken for the cause."""
     interrupted: dict[str, int]
     """How often a kill met a run at or inside a step of each kind."""
     findings: StepFindings
@@ -133,6 +136,7 @@ def _report(kills: int, promises: Promises, record: Recorded, audit: StepAudit, 
         repeated_in_flight=sum(times) - len(times),
         children=sum(record.children.values()),
         replies=len(record.delivered),
+        given_up=sum(1 for losses in record.losses.values() if losses >= MAX_LOSSES),
         interrupted=dict(sorted(audit.interrupted.items())),
         findings=audit.findings,
     )
