@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, Field
 
 from crossdock.manage.documents import Part
-from crossdock.manage.fields import SET, Headers, Password, Username, check_line, check_secret, is_secret_header
+from crossdock.manage.fields import Headers, Password, Username, check_line, check_secret, is_secret_header
 from crossdock.model.errors import FieldError, Invalid
 from crossdock.model.outcome import Json
 
