@@ -50,6 +50,11 @@ def connections_named(document: Json) -> frozenset[str]:
     return frozenset(name for name in found if isinstance(name, str))
 
 
+def lenient_steps(document: Json) -> frozenset[str]:
+    """The ids of the steps whose failure lets the steps behind them go on."""
+    return frozenset(step["id"] for step in _steps(document) if step.get("on_error") == "continue")
+
+
 def _calls(step: dict[str, Json]) -> list[str]:
     return [kind for kind in CALLING_KINDS if isinstance(step.get(kind), dict)]
 

@@ -1,0 +1,123 @@
+"""A run that is really walked to its end, and what comes of it along its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+from crossdock.catalog import LiveIntegration
+from crossdock.model.advance import Broken, Ended, Paused
+from crossdock.model.comparison import Comparison, Passage, compare
+from crossdock.model.history import ends_of_steps
+from crossdock.model.integration import Integration
+from crossdock.model.outcome import Failure
+from crossdock.model.run import JournalEntry, StepRecord
+from crossdock.model.trial import Told, Trial
+from crossdock.model.trigger import Trigger
+from crossdock.model.verdict import _with_result
+from crossdock.model.workflow import lenient_steps
+from crossdock.run.compile import compile_workflow
+from crossdock.run.functions import Functions
+from crossdock.run.trials import TrialRunner
+from crossdock.run.walk import LeaseLost
+from crossdock.store.journal import entry_of, entry_row, first_result
+from tests.run.walking import World, event
+from tests.support.outside import outside_of
+
+STARTS = 4
+TURNS = 200
+
+
+@dataclass
+class Past:
+    """A run that is over, as it is read back from the store."""
+
+    body: Any
+    journal: tuple[JournalEntry, ...]
+    starts: int
+    failure: Failure | None = None
+    lenient: frozenset[str] = frozenset()
+
+    @property
+    def records(self) -> Mapping[str, StepRecord]:
+        records = [record for entry in self.journal for record in entry.steps]
+        return ends_of_steps(records, self.lenient, self.starts)
+
+    @property
+    def passage(self) -> Passage:
+        return Passage(self.failure is None, self.records, first_result(self.journal), self.failure)
+
+
+async def live_through(world: World, steps: list[Any], body: Any, starts: int = STARTS) -> Past:
+    """Start the run until it comes to its end: after waits, lost leases and failures that may pass."""
+    attempt, failure = 1, None
+    for _ in range(TURNS):
+        try:
+            end = await world.run(steps, body, attempts=attempt)
+        except LeaseLost:
+            world.lose_after = None
+            attempt += 1
+            continue
+        if isinstance(end, Paused):
+            world.clock.now = max(world.clock.now, end.until)
+        elif isinstance(end, Ended):
+            break
+        elif not end.failure.permanent and attempt < starts:
+            attempt += 1
+        else:
+            failure = end.failure
+            _keep_result(world, end)
+            break
+    else:
+        raise AssertionError("the run comes to no end")
+    lenient = lenient_steps({"steps": steps})
+    return Past(body, tuple(_read_back(entry) for entry in world.journal), attempt, failure, lenient)
+
+
+def _keep_result(world: World, end: Broken) -> None:
+    entry = _with_result(end.entry, end.result)
+    if entry is not None:
+        world.journal[-1] = entry
+
+
+def _read_back(entry: JournalEntry) -> JournalEntry:
+    _, position, steps, status, headers, body = entry_row("evt_1", entry)
+    row = SimpleNamespace(
+        position=position, steps=steps, result_status=status, result_headers=headers, result_body=body
+    )
+    return entry_of(row)
+
+
+async def go_along(world: World, past: Past, steps: list[Any]) -> tuple[Trial, Comparison]:
+    """The run once more through these steps, answered from its record."""
+    runner = TrialRunner(world.outside or outside_of(world.functions), world.clock, lambda _: "Orders")
+    workflow = compile_workflow({"steps": steps}, 0, world.functions)
+    trial = await runner.along(event(past.body), workflow, Told.by(past.journal, past.lenient, past.starts))
+    return trial, compare(past.passage, trial)
+
+
+def acting(functions: Functions) -> World:
+    """A world with the integration `there`."""
+
+    def find_target(integration_id: str, name: str) -> LiveIntegration:
+        if name != "there":
+            raise LookupError(f"there is no integration {name!r} in this workspace")
+        there = Integration("int_there", "yard", "there", "webhook-trigger", enabled=True, path="t", trigger=Trigger())
+        return LiveIntegration(there, bytes(32))
+
+    return World(functions, outside=outside_of(functions, find_target=find_target))
+
+
+def patched(steps: list[Any], step_id: str, **changes: Any) -> list[Any]:
+    """The steps with one of the outermost changed."""
+    return [{**step, **changes} if step["id"] == step_id else step for step in steps]
+
+
+def without(past: Past, *paths: str) -> Past:
+    """As if these steps had not been recorded."""
+    kept = tuple(
+        replace(entry, steps=tuple(step for step in entry.steps if step.id not in paths)) for entry in past.journal
+    )
+    return replace(past, journal=kept)
