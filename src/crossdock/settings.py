@@ -184,12 +184,11 @@ class Settings(BaseSettings):
     )
     workflows: Path | None = Field(None, description="Folder with the modules that `python` steps call.")
     threads: int = Field(16, ge=1, le=512, description="Threads for `python` steps that are plain functions.")
-    queue_limit: int = Field(
-        100_000, ge=1, description="Unfinished runs from which on calls are answered 503 with Retry-After."
-    )
-    demo: bool = Field(False, description="Add an example integration and a sink for its replies.")
     processes: int = Field(
-        2, ge=1, le=128, description="Processes for `python` steps with `isolation: process`, and for JSONata."
+        2,
+        ge=1,
+        le=128,
+        description="Processes for `python` steps with `isolation: process`, at once; as many again for JSONata.",
     )
     process_memory: int = Field(512, ge=128, le=1_048_576, description="MiB of memory for each of these processes.")
     process_environment: Names = Field(
@@ -197,6 +196,10 @@ class Settings(BaseSettings):
         description="Comma-separated environment variables that functions in these processes may read. Default: "
         "only those that Python needs.",
     )
+    queue_limit: int = Field(
+        100_000, ge=1, description="Unfinished runs from which on calls are answered 503 with Retry-After."
+    )
+    demo: bool = Field(False, description="Add an example integration and a sink for its replies.")
 
     admin_token: Token | None = Field(
         None, description="A token with all rights on the admin API of the default workspace."

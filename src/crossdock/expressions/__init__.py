@@ -7,6 +7,8 @@
 - `engine` runs everything else in MiniJinja, under limits;
 - `views` and `filters` keep Python out of reach and memory bounded.
 
+Beside it stands `jsonata`, the second language: compiled here, evaluated in a process of its own.
+
 Rules: evaluation is pure and never changes what it reads; it raises `ExpressionError` and nothing else.
 """
 

@@ -28,3 +28,13 @@ class Expression(Protocol):
 
     def evaluate(self, names: Mapping[str, Json]) -> Json:
         """The value; ExpressionError when a name is missing, a limit is hit or the value is not JSON."""
+
+
+def place_in(source: str, position: int | None, token: str | None = None) -> str:
+    """A place in a text as people count, to be put behind a message: ` (line 2, column 5)`; nothing where it is not
+    known. `position` is an offset, or the end of the `token` in front of it."""
+    if position is None:
+        return ""
+    if token and source[:position].endswith(token):
+        position -= len(token)
+    return f" (line {source.count(chr(10), 0, position) + 1}, column {position - source.rfind(chr(10), 0, position)})"

@@ -67,6 +67,8 @@ class Functions:
         environment = reduced(os.environ, isolation.environment)
         shown = None if self.folder is None else str(self.folder)
         self._processes = Processes(isolation.processes, Plan(isolation.memory, environment, shown))
+        self.expressions = Processes(isolation.processes, Plan(isolation.memory, reduced(os.environ)))
+        """Processes for what is quick and pure, but can't be bounded here: it never waits behind functions."""
         self._found: dict[str, Function] = {}
         self._is_news = False
         self._read()
@@ -141,6 +143,7 @@ class Functions:
     def close(self) -> None:
         self._threads.close()
         self._processes.close()
+        self.expressions.close()
         if self._modules is not None:
             self._modules.close()
 
