@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from crossdock.clock import new_id, system_now
 from crossdock.manage.ports import Stages
 from crossdock.model.bulk import BulkItem, BulkKind, BulkMove, BulkOutcome, BulkState
-from crossdock.model.errors import Conflict, StoreUnavailable
+from crossdock.model.errors import Conflict, NotFound, StoreUnavailable
 from crossdock.model.states import RunMove
 from crossdock.model.time import format_instant
 from crossdock.store import Store, schema
@@ -538,16 +538,21 @@ async def test_what_has_no_outcome_is_not_compared(world: World) -> None:
 
 
 async def test_a_comparison_that_breaks_does_not_stop_the_others(world: World) -> None:
-    refused, broken, same = [await _ended(world) for _ in range(3)]
-    world.verdicts = {refused: Conflict("its version is gone"), broken: ZeroDivisionError("secret words")}
+    refused, broken, gone, same = [await _ended(world) for _ in range(4)]
+    world.verdicts = {
+        refused: Conflict("its version is gone"),
+        broken: ZeroDivisionError("secret words"),
+        gone: NotFound("there is no such event"),
+    }
 
     job = await world.carry_out(await world.job(BulkKind.WHAT_IF))
 
     told = {item.event_id: item.document.get("reason") for item in await world.items(job.id)}
-    assert (job.done, job.failed) == (1, 2)
+    assert (job.done, job.skipped, job.failed) == (1, 1, 2)
     assert told == {
         refused: "its version is gone",
         broken: "ZeroDivisionError inside Crossdock; the log tells more",
+        gone: "there is no such event",
         same: None,
     }
 

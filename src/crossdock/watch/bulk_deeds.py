@@ -14,7 +14,7 @@ from crossdock.clock import Clock, new_id
 from crossdock.event_keys import find_keys
 from crossdock.manage.ports import Stages
 from crossdock.model.bulk import BATCH_SECONDS, COMPARED, BulkItem, BulkOutcome, in_lane_order
-from crossdock.model.errors import CrossdockError, Invalid, StoreUnavailable
+from crossdock.model.errors import CrossdockError, Invalid, NotFound, StoreUnavailable
 from crossdock.model.event import Event
 from crossdock.model.outcome import Json
 from crossdock.model.states import FINAL_RUN_STATES, RunState
@@ -152,6 +152,8 @@ class Comparing:
             comparison = await self._compare(job.workspace_id, event.id, job.request["target"])
         except StoreUnavailable:
             raise
+        except NotFound as error:  # removed since it was found
+            return BulkItem(event.id, BulkOutcome.SKIPPED, {"reason": str(error)})
         except CrossdockError as error:
             return BulkItem(event.id, BulkOutcome.FAILED, {"reason": str(error)})
         except Exception as error:  # the top of a trial, as of a run: the other events are compared all the same
