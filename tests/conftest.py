@@ -140,6 +140,14 @@ def mariadb() -> Iterator[mariadb_server.ForeignServer]:
     server.remove()
 
 
+@pytest.fixture(scope="session")
+def foreign_postgres(postgres: ForeignServer) -> Iterator[str]:
+    """One database for all tests: making one takes longer than most of them."""
+    name = postgres.create_database()
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 async def foreign(request: pytest.FixtureRequest, tmp_path: Path, anyio_backend: str) -> AsyncIterator[ForeignDatabase]:
     """A database of another system, empty; the test runs once on each kind."""
@@ -148,10 +156,13 @@ async def foreign(request: pytest.FixtureRequest, tmp_path: Path, anyio_backend:
         path = tmp_path / "shop.db"
         path.touch()
         yield ForeignDatabase("sqlite", f"sqlite:///{path}", databases)
-        await databases.close()
-        return
-    server = request.getfixturevalue("postgres" if request.param == "postgresql" else "mariadb")
-    name = server.create_database()
-    yield ForeignDatabase(request.param, server.url(name), databases, server)
+    elif request.param == "postgresql":
+        shop = ForeignDatabase("postgresql", request.getfixturevalue("foreign_postgres"), databases)
+        shop.look("DROP SCHEMA IF EXISTS public CASCADE", "CREATE SCHEMA public AUTHORIZATION CURRENT_USER")
+        yield shop
+    else:
+        server: mariadb_server.ForeignServer = request.getfixturevalue("mariadb")
+        name = server.create_database()
+        yield ForeignDatabase("mariadb", server.url(name), databases, server)
+        server.drop_database(name)
     await databases.close()
-    server.drop_database(name)

@@ -10,6 +10,7 @@ from crossdock.model.advance import Broken, Ended, Paused
 from crossdock.model.errors import Invalid
 from crossdock.outbound.connection import HttpConnection
 from crossdock.run.compile import compile_workflow
+from crossdock.run.steps.sql import SqlStep
 from tests.support.foreign_databases import ForeignDatabase
 from tests.support.outside import outside_of
 from tests.support.postgres import free_port
@@ -202,4 +203,6 @@ def test_what_can_be_known_to_be_wrong_is_refused_at_save(settings: dict[str, An
 def test_a_step_tells_whether_it_only_reads(statement: str, is_read: bool):
     workflow = compile_workflow({"steps": [sql(statement)]})
 
-    assert workflow.steps[0].action.is_read is is_read
+    action = workflow.steps[0].action
+    assert isinstance(action, SqlStep)
+    assert action.is_read is is_read

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import asyncio
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from crossdock.outbound.connection import SqlConnection
 from crossdock.outbound.databases import Databases, SqliteFiles
 from crossdock.outbound.guard import Guard
 from crossdock.outbound.request import SqlAnswer, SqlQuery
-from tests.support import mariadb, postgres
+from tests.support import mariadb
 
 LOOPBACK = Guard(hosts=frozenset({"127.0.0.1", "database.example"}))
 """Opens the loopback as a private target."""
@@ -28,7 +28,7 @@ class ForeignDatabase:
     kind: str
     url: str
     databases: Databases
-    server: postgres.ForeignServer | mariadb.ForeignServer | None = None
+    server: mariadb.ForeignServer | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     def connection(self, **options: Any) -> SqlConnection:
@@ -52,7 +52,7 @@ class ForeignDatabase:
         if self.kind == "postgresql":
             with psycopg.connect(self.url, autocommit=True) as connection:
                 return [_rows(connection.execute(statement)) for statement in statements][-1]
-        assert isinstance(self.server, mariadb.ForeignServer)
+        assert self.server is not None
         return self.server.run(*statements, database=self.url.rpartition("/")[2])
 
 
@@ -60,15 +60,29 @@ def databases_in(folder: Path, guard: Guard = LOOPBACK, **options: Any) -> Datab
     return Databases(guard, SqliteFiles(folder, sqlite), **options)
 
 
-class Silent:
-    """A server that takes connections and never says a word."""
+class Speaking:
+    """A server that says the same to everyone who calls, nothing for instance, and never hangs up."""
 
-    def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
+    def __init__(self, words: bytes = b"") -> None:
+        self._words = words
+        self._talks: list[asyncio.StreamWriter] = []
+        self.has_called = asyncio.Event()
 
-    def close(self) -> None:
-        self._socket.close()
+    async def __aenter__(self) -> Speaking:
+        self._server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for writer in self._talks:
+            writer.close()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._talks.append(writer)
+        self.has_called.set()
+        writer.write(self._words)
+        await reader.read()
 
 
 def _rows(cursor: psycopg.Cursor[Any]) -> list[tuple[Any, ...]]:

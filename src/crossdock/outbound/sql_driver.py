@@ -70,8 +70,8 @@ class Link:
     raw: Any
     interrupt: Callable[[], None]
     close: Callable[[], None]
-    origin: object = None
-    """What it was opened on, where that may be exchanged under it."""
+    remembered: Any = None
+    """What its driver keeps in mind about it."""
     is_broken: bool = False
     """It is not known what state it is in: nobody may use it any more."""
 

@@ -112,7 +112,9 @@ class MysqlDriver:
         )
         whole = max(1, math.ceil(seconds))
         self.do(link, f"SET SESSION {limit}, innodb_lock_wait_timeout = {whole}, lock_wait_timeout = {whole}")
-        self.do(link, "START TRANSACTION" if writes else "START TRANSACTION READ ONLY")
+        # For the session: definitions end the transaction before they begin, and would get away with it.
+        self.do(link, f"SET SESSION TRANSACTION READ {'WRITE' if writes else 'ONLY'}")
+        self.do(link, "START TRANSACTION")
 
     def run(self, link: Link, bound: Bound) -> Ran:
         cursor = link.raw.cursor(SSCursor)
@@ -136,7 +138,8 @@ class MysqlDriver:
             return Trouble(Kind.UNAVAILABLE, words)
         number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
         words = str(error.args[-1]) if error.args else type(error).__name__
-        if number in _CLIENT_ERRORS or isinstance(error, pymysql.InterfaceError):
+        is_ours = number == 0 and not isinstance(error, pymysql.ProgrammingError | pymysql.DataError)
+        if number in _CLIENT_ERRORS or is_ours:
             return Trouble(Kind.UNAVAILABLE, words)
         return Trouble(_KINDS.get(number, Kind.ERROR), words)
 

@@ -45,24 +45,10 @@ ROWS_AT_ONCE = 200
 IDLE_LIMIT = "60s"
 """After which the server ends a transaction of ours that we lost: its locks must not stay."""
 
-_READ_AS_TEXT = [
-    "date",
-    "time",
-    "timetz",
-    "interval",
-    "int4range",
-    "int8range",
-    "numrange",
-    "daterange",
-    "tsrange",
-    "tstzrange",
-    "int4multirange",
-    "int8multirange",
-    "nummultirange",
-    "datemultirange",
-    "tsmultirange",
-    "tstzmultirange",
-]
+_LOOK = "client_connection_check_interval = '2s'"
+_RANGES = ("int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange")
+_MULTIRANGES = tuple(name.replace("range", "multirange") for name in _RANGES)
+_READ_AS_TEXT = ("date", "time", "timetz", "interval", *_RANGES, *_MULTIRANGES)
 _KINDS_BY_STATE = {
     "57014": Kind.TIMEOUT,
     "25P03": Kind.TIMEOUT,
@@ -82,6 +68,8 @@ _KINDS_BY_CLASS = {
     "57": Kind.UNAVAILABLE,
     "58": Kind.UNAVAILABLE,
 }
+_NO_FILE = f"{os.devnull}/none"
+"""Can't exist; of the null device itself, libpq says on stderr that it is no plain file."""
 _DENIED = re.compile(r"authentication failed|no password supplied|pg_hba\.conf|(role|database) \".*\" does not exist")
 """What psycopg tells of a refused sign-in: without a code, in words only."""
 
@@ -128,6 +116,7 @@ class PostgresqlDriver:
             f" SET LOCAL idle_in_transaction_session_timeout = '{IDLE_LIMIT}';"
             " SET LOCAL datestyle = 'ISO'; SET LOCAL intervalstyle = 'iso_8601';"
             " SET LOCAL standard_conforming_strings = on"  # as `sql_statement` reads strings
+            f"{link.remembered}"
         ).close()
 
     def run(self, link: Link, bound: Bound) -> Ran:
@@ -168,7 +157,7 @@ class PostgresqlDriver:
             "user": url.username,
             "password": str(url.password or ""),
             "dbname": url.database,
-            "passfile": os.devnull,
+            "passfile": _NO_FILE,
             "sslmode": mode,
             "sslrootcert": roots,
             "sslcertmode": "disable",
@@ -192,11 +181,28 @@ def _prepared(raw: Any, attempt: Attempt) -> Link:
 
     link = Link(raw, twin.interrupt, close)
     attempt.hold(link.interrupt)
+    try:
+        link.remembered = _looks_for_us(raw)
+    except BaseException:
+        attempt.hold(None)
+        close()
+        raise
     for name in _READ_AS_TEXT:
         raw.adapters.register_loader(name, TextLoader)
     raw.adapters.register_loader("timestamp", _Timestamp)
     raw.adapters.register_loader("timestamptz", _Moment)
     return link
+
+
+def _looks_for_us(raw: Any) -> str:
+    """What makes the server end a statement whose client is gone; empty before 14 and on systems that can't tell."""
+    try:
+        raw.execute(f"SET {_LOOK}").close()
+    except psycopg.DatabaseError as error:
+        if error.sqlstate is None:
+            raise
+        return ""
+    return f"; SET LOCAL {_LOOK}"
 
 
 class _Timestamp(TextLoader):

@@ -24,21 +24,10 @@ STEPS_BETWEEN_LOOKS = 10_000
 
 _OK, _DENY = 0, 1
 _PRAGMA, _ATTACH, _DETACH, _FUNCTION = 19, 24, 25, 31
-_READABLE_PRAGMAS = frozenset(
-    [
-        "table_info",
-        "table_xinfo",
-        "table_list",
-        "index_list",
-        "index_info",
-        "index_xinfo",
-        "foreign_key_list",
-        "foreign_key_check",
-    ]
-)
-_ASKABLE_PRAGMAS = frozenset(
-    ["user_version", "schema_version", "application_id", "page_count", "page_size", "encoding"]
-)
+_TABLE_PRAGMAS = frozenset({"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo"})
+"""They tell of tables, and change nothing even with an argument."""
+_NUMBER_PRAGMAS = frozenset({"user_version", "schema_version", "application_id", "page_count", "page_size"})
+"""They tell a number; with an argument they would set it."""
 
 _BUSY, _LOCKED, _NO_MEMORY, _READ_ONLY, _INTERRUPTED = 5, 6, 7, 8, 9
 _INPUT_OUTPUT, _CORRUPT, _FULL, _CANT_OPEN, _PROTOCOL, _CONSTRAINT, _DENIED = 10, 11, 13, 14, 15, 19, 23
@@ -70,7 +59,11 @@ class SqliteDriver:
     def connect(self, attempt: Attempt) -> Link:
         self._check_file()
         raw = self._sqlite.connect(
-            f"file:{quote(str(self._path))}?mode=rw", uri=True, check_same_thread=False, isolation_level=None, timeout=0
+            f"file:{quote(str(self._path))}?mode=rw",
+            uri=True,
+            check_same_thread=False,
+            isolation_level=None,
+            timeout=attempt.seconds_left,
         )
         raw.text_factory = _text
         try:
@@ -83,7 +76,7 @@ class SqliteDriver:
 
     def check(self, link: Link) -> None:
         """A file that was replaced has another identity; the old one would swallow what is written."""
-        if link.origin != self._identity():
+        if link.remembered != self._identity():
             raise FileNotFoundError(f"{self._path.name} was replaced")
 
     def begin(self, link: Link, *, writes: bool, seconds: float) -> None:
@@ -144,7 +137,7 @@ def _authorize(action: int, first: str | None, second: str | None, _database: st
         return _DENY
     if action == _PRAGMA:
         name = (first or "").lower()
-        return _OK if name in _READABLE_PRAGMAS or (name in _ASKABLE_PRAGMAS and second is None) else _DENY
+        return _OK if name in _TABLE_PRAGMAS or (name in _NUMBER_PRAGMAS and second is None) else _DENY
     if action == _FUNCTION and (second or "").lower() == "load_extension":
         return _DENY
     return _OK

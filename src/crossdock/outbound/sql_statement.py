@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TypeAlias
 
 MAX_STATEMENT_BYTES = 64 * 1024
@@ -115,6 +116,7 @@ class _Token:
         return self.text.upper() == text
 
 
+@lru_cache(maxsize=256)
 def read_statement(text: str, dialect: Dialect) -> Statement:
     """Take a statement apart; StatementRefused when it is none, or several, or one that steps can't carry out."""
     try:
@@ -126,18 +128,17 @@ def read_statement(text: str, dialect: Dialect) -> Statement:
     if "\0" in text:
         raise StatementRefused("it contains a zero byte, which no database takes")
     tokens = _without_end(list(_tokens(text, dialect)))
-    words = [token for token in tokens if token.kind == "word"]
-    outer = list(_outer_words(tokens))
-    if not outer:
+    words = [token.text.upper() for token in tokens if token.kind == "word"]
+    if not words:
         raise StatementRefused("it is empty; write a statement such as SELECT name FROM customers WHERE id = :id")
-    word = outer[0]
+    word, outer = words[0], list(_outer_words(tokens))
     if word in _REFUSED:
         raise StatementRefused(f"{word} can't be a step: {_REFUSED[word]}")
     verb = next((each for each in outer if each in _VERBS), word) if word == "WITH" else word
     return Statement(
         parts=tuple(_joined(_parts(tokens))),
         word=word,
-        is_read=word in _READS and not any(token.text.upper() in _CHANGES for token in words),
+        is_read=word in _READS and _CHANGES.isdisjoint(words),
         gives_rows=(verb in _READS and "INTO" not in outer) or "RETURNING" in outer,
     )
 

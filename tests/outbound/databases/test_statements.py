@@ -41,13 +41,13 @@ async def test_a_write_tells_how_many_rows_it_found(shop):
     assert shop.look("SELECT count(*) FROM customers WHERE town = 'London'")[0][0] == 2
 
 
-@pytest.mark.parametrize("value", HOSTILE)
-async def test_a_value_never_becomes_sql(shop, value: str):
-    await shop.run("INSERT INTO customers VALUES (:id, :name, :name)", {"id": 3, "name": value})
-    answer = await shop.run("SELECT name, town FROM customers WHERE name = :name", {"name": value})
+async def test_a_value_never_becomes_sql(shop):
+    for number, value in enumerate(HOSTILE, 3):
+        await shop.run("INSERT INTO customers VALUES (:id, :name, :name)", {"id": number, "name": value})
+        answer = await shop.run("SELECT name, town FROM customers WHERE name = :name", {"name": value})
 
-    assert answer.rows == [{"name": value, "town": value}]
-    assert shop.look("SELECT count(*) FROM customers")[0][0] == 3
+        assert answer.rows == [{"name": value, "town": value}]
+        assert shop.look("SELECT count(*) FROM customers")[0][0] == number
 
 
 @pytest.mark.parametrize("key", [None, "evt_1:step"])
@@ -174,7 +174,7 @@ async def test_messages_name_parameters_and_not_their_values(shop, key: str | No
         assert "alice" not in str(caught.value)
 
 
-@pytest.mark.parametrize("word", ["BEGIN", "COMMIT", "ROLLBACK", "SET x = 1", "USE other", "LOCK TABLE customers"])
-async def test_what_would_reach_beyond_the_step_is_refused(shop, word: str):
-    with pytest.raises(SqlFailed, match="can't be a step"):
-        await shop.run(word)
+async def test_what_would_reach_beyond_the_step_is_refused(shop):
+    for statement in ("BEGIN", "COMMIT", "ROLLBACK", "SET x = 1", "USE other", "LOCK TABLE customers"):
+        with pytest.raises(SqlFailed, match="can't be a step"):
+            await shop.run(statement)
