@@ -31,6 +31,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from crossdock.server import problems
+from crossdock.server.gathering import GatheringTransport
 from crossdock.server.problems import Answer, Problem
 
 NEVER = math.inf
@@ -123,7 +124,7 @@ class GuardedProtocol(HttpToolsProtocol):
     # --- the connection ---
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(GatheringTransport(transport, self.loop))  # type: ignore[arg-type]
         self.deadline = self.loop.time() + self.limits.head_seconds
         self.guard.watch(self)
 
