@@ -122,6 +122,30 @@ async def test_of_two_who_save_at_once_one_is_told(desk: Desk, orders: str) -> N
     assert sorted(type(end).__name__ for end in ends) == ["Conflict", "dict"]
 
 
+async def test_of_two_who_publish_at_once_one_is_told_and_there_is_one_version(desk: Desk, orders: str) -> None:
+    await desk.drafts.save(desk.alice, orders, steps("b"))
+
+    ends = await asyncio.gather(*(desk.drafts.publish(desk.alice, orders) for _ in range(2)), return_exceptions=True)
+
+    assert sorted(type(end).__name__ for end in ends) in (["Conflict", "dict"], ["NotFound", "dict"])
+    assert len((await desk.workflows.versions(desk.alice, orders)).items) == 2
+    assert len((await desk.workflows.publications(desk.alice, orders)).items) == 2
+
+
+async def test_a_draft_published_beside_another_change_wins_or_is_told(desk: Desk, orders: str) -> None:
+    await desk.drafts.save(desk.alice, orders, steps("b"))
+
+    published, put = await asyncio.gather(
+        desk.drafts.publish(desk.alice, orders),
+        desk.workflows.put(desk.alice, orders, steps("c")),
+        return_exceptions=True,
+    )
+
+    told = [type(end) is dict for end in (published, put)]
+    assert any(told)
+    assert len((await desk.workflows.versions(desk.alice, orders)).items) == 1 + sum(told)
+
+
 async def test_a_discarded_draft_is_gone(desk: Desk, orders: str) -> None:
     await desk.drafts.save(desk.alice, orders, steps("b"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from crossdock.manage.events import Events
 from crossdock.model.errors import NotFound
 from crossdock.model.retry import RetryPolicy
 from crossdock.model.time import format_instant, later
+from crossdock.store.versions import VersionRow, add_version
 from tests.support.held import HeldClock
 from tests.support.yard import Yard
 
@@ -81,6 +83,20 @@ async def test_a_step_that_was_tried_several_times_is_told_once(yard: Yard, even
     told = await told_once(yard, events, "succeeded", event_id)
 
     assert [(step["id"], step["status"], step["attempts"]) for step in told["steps"]] == [("a", "succeeded", 2)]
+
+
+async def test_a_run_that_waits_keeps_its_version(yard: Yard, events: Events, clock: HeldClock) -> None:
+    live = await yard.add(steps=[HOUR, call("a")])
+    event_id = await yard.accepted()
+    await yard.until(event_id, "waiting")
+    await yard.store.write(add_version, VersionRow("int_a", 2, {"steps": [call("b")]}, 0, "alice"))
+    yard.know(replace(live, integration=replace(live.integration, workflow_number=2)))
+    clock.advance(3_601)
+    yard.stage.wake()
+
+    told = await told_once(yard, events, "succeeded", event_id)
+
+    assert (told["workflow_version"], yard.calls) == (1, ["a"])
 
 
 async def test_emitted_events_and_their_origin_are_told(yard: Yard, events: Events) -> None:

@@ -188,6 +188,25 @@ def test_documents_are_the_same_exactly_where_nothing_is_told(before: Any, after
     assert found["same"] == (found["text"] == "")
 
 
+_odd = st.recursive(
+    st.sampled_from([None, 1, "a", True]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["id", "steps", "switch", "cases", "when", "default", "for_each"]), inner)
+        | st.dictionaries(st.sampled_from(["id", "steps", "parallel", "branches", "transform"]), inner)
+        | inner.map(lambda value: {"id": "a", "switch": {"cases": [{"steps": value}], "default": [value]}})
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["steps", "notes"]), _odd), st.dictionaries(st.sampled_from(["steps"]), _odd))
+def test_nothing_of_a_draft_escapes_however_odd_it_is(before: Any, after: Any):
+    found = version_differences(before, after, ("a", "b"))
+
+    assert found["same"] == (found["steps"] == [] and found["fields"] == [])
+
+
 @given(_workflows(), _workflows())
 def test_what_was_added_and_removed_makes_the_one_out_of_the_other(before: Any, after: Any):
     found = version_differences(before, after, ("a", "b"))["steps"]

@@ -12,6 +12,8 @@ from crossdock.model.outcome import Json
 
 COMMON_KEYS = frozenset({"id", "when", "retry", "timeout", "on_error", "notes"})
 """What a step may say besides its kind."""
+UNKNOWN = "?"
+"""The id of a step that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class OutlinedStep:
 
 def outline(document: Json) -> list[OutlinedStep]:
     """All steps in the order in which they are written, a block before what is inside it."""
-    return list(_through(document.get("steps") if isinstance(document, dict) else None, "", ""))
+    return list(_through(document.get("steps"), "", "")) if isinstance(document, dict) else []
 
 
 def top_steps(document: Json) -> list[OutlinedStep]:
@@ -48,19 +50,22 @@ def top_steps(document: Json) -> list[OutlinedStep]:
 
 
 def _through(steps: Json, block: str, branch: str) -> Iterator[OutlinedStep]:
-    if not isinstance(steps, list):
-        return
-    for position, step in enumerate(steps):
+    for position, step in enumerate(steps if isinstance(steps, list) else []):
         if not isinstance(step, dict):
+            yield OutlinedStep(UNKNOWN, "", _below(block, UNKNOWN), block, branch, position, {"step": step})
             continue
         kind = kind_of(step)
-        step_id = step["id"] if isinstance(step.get("id"), str) else "?"
-        path = f"{block}.{step_id}" if block else step_id
+        step_id = step["id"] if isinstance(step.get("id"), str) else UNKNOWN
+        path = _below(block, step_id)
         inner = branches(kind, step.get(kind))
         written = {**step, kind: _without_steps(kind, step[kind])} if inner else step
         yield OutlinedStep(step_id, kind, path, block, branch, position, written)
         for name, steps_inside in inner.items():
             yield from _through(steps_inside, path, name)
+
+
+def _below(block: str, step_id: str) -> str:
+    return f"{block}.{step_id}" if block else step_id
 
 
 def kind_of(step: dict[str, Json]) -> str:
@@ -72,35 +77,40 @@ def branches(kind: str, settings: Json) -> dict[str, Json]:
     """The lists of steps inside a block, by the place where they stand in its settings; empty for other steps."""
     if not isinstance(settings, dict):
         return {}
+    found: dict[str, Json] = {}
     match kind:
         case "for_each":
-            return {"": settings.get("steps")}
+            found = {"": settings.get("steps")}
         case "parallel":
             named = settings.get("branches")
-            return {str(name): steps for name, steps in named.items()} if isinstance(named, dict) else {}
+            found = {str(name): steps for name, steps in named.items()} if isinstance(named, dict) else {}
         case "switch":
             cases = settings.get("cases")
-            found = {f"cases[{n}]": case.get("steps") for n, case in enumerate(_objects(cases))}
-            return found | ({"default": settings["default"]} if "default" in settings else {})
-        case _:
-            return {}
+            cases = cases if isinstance(cases, list) else []
+            found = {f"cases[{n}]": case.get("steps") for n, case in enumerate(cases) if isinstance(case, dict)}
+            found["default"] = settings.get("default")
+    return {name: steps for name, steps in found.items() if isinstance(steps, list)}
 
 
-def _objects(value: Json) -> list[dict[str, Json]]:
-    return [one if isinstance(one, dict) else {} for one in value] if isinstance(value, list) else []
-
-
-def _without_steps(kind: str, settings: Json) -> Json:
-    """The block's own settings. Its branches are told by their names, so that one without a step is told too."""
+def _without_steps(kind: str, settings: dict[str, Json]) -> Json:
+    """The block's own settings, with `[]` in the place of each list of steps."""
     match kind:
-        case "for_each":
-            return {key: value for key, value in settings.items() if key != "steps"}
         case "parallel":
-            return {**settings, "branches": list(settings["branches"])}
+            return {**settings, "branches": {name: _emptied(steps) for name, steps in settings["branches"].items()}}
+        case "switch":
+            emptied = {key: _emptied(value) if key == "default" else value for key, value in settings.items()}
+            cases = settings.get("cases")
+            if isinstance(cases, list):
+                emptied["cases"] = [
+                    {key: _emptied(value) if key == "steps" else value for key, value in case.items()}
+                    if isinstance(case, dict)
+                    else case
+                    for case in cases
+                ]
+            return emptied
         case _:
-            rest = {key: value for key, value in settings.items() if key not in ("cases", "default")}
-            cases = [
-                {key: value for key, value in case.items() if key != "steps"}
-                for case in _objects(settings.get("cases"))
-            ]
-            return {**rest, "cases": cases, "has_default": "default" in settings}
+            return {key: _emptied(value) if key == "steps" else value for key, value in settings.items()}
+
+
+def _emptied(steps: Json) -> Json:
+    return [] if isinstance(steps, list) else steps

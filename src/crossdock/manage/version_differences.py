@@ -29,11 +29,12 @@ _MISSING = object()
 
 def version_differences(before: Json, after: Json, names: tuple[str, str]) -> Json:
     """The differences between two workflow documents; `names` are those of the two sides in the text."""
+    same = _is_same(before, after)
     return {
-        "same": _is_same(before, after),
+        "same": same,
         "steps": list(_step_differences(_by_key(before), _by_key(after))),
         "fields": list(_field_differences(_around(before), _around(after), "")),
-        "text": text_difference(before, after, names),
+        "text": "" if same else text_difference(before, after, names),
     }
 
 
@@ -136,7 +137,8 @@ def _aligned_branches(
 
 def _conditions(step: OutlinedStep) -> list[Json]:
     settings = step.written.get("switch")
-    return [case.get("when") for case in settings["cases"]] if isinstance(settings, dict) else []
+    cases = settings.get("cases") if isinstance(settings, dict) else None
+    return [case.get("when") if isinstance(case, dict) else case for case in cases] if isinstance(cases, list) else []
 
 
 def _longest_rise(positions: Sequence[int]) -> set[int]:
@@ -165,7 +167,7 @@ def _longest_rise(positions: Sequence[int]) -> set[int]:
 
 def _around(document: Json) -> Json:
     """What a document says besides its steps."""
-    return {key: value for key, value in document.items() if key != "steps"} if isinstance(document, dict) else {}
+    return {key: [] if key == "steps" and isinstance(value, list) else value for key, value in document.items()}
 
 
 def _field_differences(before: Any, after: Any, field: str) -> Iterator[Json]:
