@@ -326,6 +326,9 @@ class Node:
     async def _refresh_functions(self) -> None:
         for problem in await asyncio.to_thread(self.functions.refresh):
             observe.emit(observe.FUNCTIONS_BROKEN, problem=problem)
+        counts = self.functions.counts
+        states = {(use, state): number for use, at in counts.items() for state, number in at.states.items()}
+        self.metrics.set_workers(states, {use: at.waiting for use, at in counts.items()})
 
     def _application(self) -> Application:
         has_web = "web" in self.settings.roles

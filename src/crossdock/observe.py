@@ -108,10 +108,18 @@ STORE_UNAVAILABLE = MetricSpec(
     "crossdock_store_unavailable", "counter", "Times that the database could not be written or read."
 )
 
+WORKER_PROCESSES = MetricSpec(
+    "crossdock_worker_processes", "gauge", "Processes for isolated functions and for JSONata.", ("of", "state")
+)
+WORKER_WAITING = MetricSpec(
+    "crossdock_worker_calls_waiting", "gauge", "Calls that wait for such a process to be free.", ("of",)
+)
+
 METRICS = (
     INFO, ACCEPTED, DUPLICATES, REJECTED, CONNECTIONS_REFUSED, RUNS_FINISHED, RUN_RETRIES, STEPS_PERFORMED,
     STEP_SECONDS, RUNS_RESCUED, LEASES_LOST, RUN_LATENCY, UNFINISHED, OLDEST_AGE, BLOCKED_LANES,
     DELIVERIES_FINISHED, DELIVERY_ATTEMPTS, DELIVERY_LATENCY, COMMIT_ROWS, COMMIT_SECONDS, STORE_UNAVAILABLE,
+    WORKER_PROCESSES, WORKER_WAITING,
 )  # fmt: skip
 
 Labels = tuple[str, ...]
@@ -208,6 +216,11 @@ class Observe(Collector):
 
     def set_blocked_lanes(self, lanes: Mapping[str, int]) -> None:
         self._gauges[BLOCKED_LANES.name] = {(key,): float(count) for key, count in lanes.items()}
+
+    def set_workers(self, states: Mapping[tuple[str, str], int], waiting: Mapping[str, int]) -> None:
+        """Replace what is known of worker processes: how many of each use are in each state, and calls that wait."""
+        self._gauges[WORKER_PROCESSES.name] = {key: float(count) for key, count in states.items()}
+        self._gauges[WORKER_WAITING.name] = {(use,): float(count) for use, count in waiting.items()}
 
     def text(self) -> bytes:
         """All metrics in the Prometheus text format."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crossdock.run.functions import FunctionMissing, Functions
 from crossdock.run.steps.contract import Compiling, StepContext
@@ -26,11 +28,16 @@ Make = Callable[..., Functions]
 
 
 async def call(
-    functions: Functions, name: str, timeout: float = 20, isolation: str = "thread", **arguments: Any
+    functions: Functions,
+    name: str,
+    timeout: float = 20,
+    isolation: str = "thread",
+    module: str = "work",
+    **arguments: Any,
 ) -> Any:
     """What a step that calls the function ends in."""
-    settings = {"function": f"work:{name}", "arguments": arguments, "isolation": isolation}
-    step = compile_python(settings, "python", AROUND)
+    written = {"function": f"{module}:{name}", "arguments": arguments, "isolation": isolation}
+    step = compile_python(written, "python", AROUND)
     context = StepContext(event(), "call", 2, timeout, outside_of(functions), HeldClock())
     return await step.perform(step.prepare({}), context)
 
@@ -148,6 +155,31 @@ async def test_printing_breaks_nothing(functions_of: Make, capsys: pytest.Captur
 
     assert (await call(functions, "f")).output == 1
     assert len(capsys.readouterr().out) == 100_001
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@pytest.fixture(scope="module")
+async def echo(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Functions]:
+    folder = tmp_path_factory.mktemp("echo")
+    write(folder, "echoing.py", "def echo(value):\n    return value")
+    functions = Functions(folder, 2)
+    yield functions
+    functions.close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(value=JSON)
+async def test_a_value_is_the_same_after_a_thread_and_after_a_process(echo: Functions, value):
+    thread = await call(echo, "echo", module="echoing", value=value)
+    process = await call(echo, "echo", module="echoing", value=value, isolation="process")
+
+    assert repr(thread.output) == repr(process.output) == repr(value)
 
 
 # --- time ----------------------------------------------------------------------------------------------------------

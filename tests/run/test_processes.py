@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import random
+import resource
 import signal
 import subprocess
 import sys
@@ -25,6 +28,7 @@ from tests.run.walking import event, write
 from tests.support.held import HeldClock
 from tests.support.outside import outside_of
 from tests.support.waiting import wait_until
+from tests.support.yard import Yard
 
 AROUND = Compiling(STEP_NAMES, lambda *_: ())
 Make = Callable[..., Functions]
@@ -51,11 +55,11 @@ def isolated(tmp_path: Path) -> Iterator[Make]:
 
 def children() -> set[int]:
     """Processes that this one has begun, zombies too."""
-    return {
-        int(pid)
-        for thread in Path("/proc/self/task").iterdir()
-        for pid in (thread / "children").read_text(encoding="ascii").split()
-    }
+    found: set[int] = set()
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
+            found.update(map(int, (thread / "children").read_text(encoding="ascii").split()))
+    return found
 
 
 def is_alive(pid: int) -> bool:
@@ -101,11 +105,11 @@ async def test_a_function_that_hangs_is_killed_and_its_place_is_told(isolated: M
     functions = isolated("import os, time\ndef hang():\n    time.sleep(60)\ndef pid():\n    return os.getpid()")
     before = (await call(functions, "pid")).output
 
-    outcome = await call(functions, "hang", timeout=0.2)
+    outcome = await call(functions, "hang", timeout=0.8)
     after = (await call(functions, "pid")).output
 
     assert outcome.failure.kind == "timeout"
-    assert outcome.failure.message == "work:hang did not return within 0.2 s (work.py:3)"
+    assert outcome.failure.message == "work:hang did not return within 0.8 s (work.py:3)"
     assert not outcome.failure.permanent
     assert after != before
     await asyncio.to_thread(wait_until, lambda: not is_alive(before))
@@ -285,13 +289,32 @@ async def test_a_module_that_can_not_be_imported_there_is_told(isolated: Make, m
     assert "in its own process: KeyError: 'ERP_TOKEN' (work.py:2)" in outcome.failure.message
 
 
+async def test_a_canceled_run_ends_its_process(yard: Yard):
+    write(
+        yard.folder,
+        "slow.py",
+        "import os, time\ndef nap(file):\n    open(file, 'w').write(str(os.getpid()))\n    time.sleep(60)",
+    )
+    yard.functions.refresh()
+    file = yard.folder / "pid"
+    step = {"function": "slow:nap", "arguments": {"file": str(file)}, "isolation": "process"}
+    await yard.add(steps=[{"id": "nap", "python": step}])
+    event_id = await yard.accepted()
+    pid = await asyncio.to_thread(written, file)
+
+    assert yard.stage.cancel(event_id)
+
+    await yard.until(event_id, "canceled")
+    await asyncio.to_thread(wait_until, lambda: not is_alive(pid))
+
+
 # --- the pool ------------------------------------------------------------------------------------------------------
 
 
 async def test_calls_wait_for_a_process_and_the_wait_is_nobodys_timeout(isolated: Make):
-    functions = isolated("import time\ndef f():\n    time.sleep(0.4)\n    return 1", processes=1)
+    functions = isolated("import time\ndef f():\n    time.sleep(0.5)\n    return 1", processes=1)
 
-    outcomes = await asyncio.gather(*(call(functions, "f", timeout=0.7) for _ in range(3)))
+    outcomes = await asyncio.gather(*(call(functions, "f", timeout=1.2) for _ in range(3)))
 
     assert [outcome.output for outcome in outcomes] == [1, 1, 1]
 
@@ -356,6 +379,37 @@ async def test_a_call_that_is_broken_off_leaves_no_process_behind(pool: Callable
         await call
 
     await asyncio.to_thread(wait_until, lambda: pid not in children())
+
+
+async def test_calls_broken_off_at_any_moment_leave_nothing_behind(pool: Callable[..., Processes]):
+    processes, before = pool(), children()
+    chance = random.Random(7)
+
+    for _ in range(15):
+        call = asyncio.create_task(processes.call("work:pid", {}, 30))
+        await asyncio.wait((call,), timeout=chance.random() * 0.2)
+        call.cancel()
+    pid = await processes.call("work:pid", {}, 30)
+
+    await asyncio.to_thread(wait_until, lambda: children() - before == {pid})
+    assert processes.counts == Counts(idle=1)
+
+
+async def test_without_file_descriptors_a_call_is_refused_and_none_is_lost(pool: Callable[..., Processes]):
+    processes = pool()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = len(os.listdir("/proc/self/fd"))
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 3, hard))
+    try:
+        with pytest.raises(AllBusy, match="Too many open files"):
+            await processes.call("work:pid", {}, 30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert await processes.call("work:pid", {}, 30) != os.getpid()
 
 
 async def test_a_process_that_nobody_needs_ends(pool: Callable[..., Processes]):

@@ -22,7 +22,7 @@ from typing import Any
 from crossdock.model.outcome import Json
 from crossdock.run.modules import FolderModules
 from crossdock.run.processes.environment import reduced
-from crossdock.run.processes.pool import NotThere, Processes, Raised
+from crossdock.run.processes.pool import Counts, NotThere, Processes, Raised
 from crossdock.run.processes.worker import Plan
 from crossdock.run.raised import described
 from crossdock.run.threads import Threads, run_on_loop
@@ -98,6 +98,11 @@ class Functions:
     def hanging(self) -> int:
         """Calls that ran out of time and have not returned."""
         return self._threads.hanging
+
+    @property
+    def counts(self) -> dict[str, Counts]:
+        """What the worker processes do, by what they are for."""
+        return {"functions": self._processes.counts, "expressions": self.expressions.counts}
 
     def find(self, name: str) -> Function:
         """The function; FunctionMissing says why there is none."""

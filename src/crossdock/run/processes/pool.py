@@ -33,7 +33,7 @@ REAP_SECONDS = 2.0
 
 
 class AllBusy(Exception):
-    """No process became free for a call."""
+    """There is no process for a call, none that is free and no new one."""
 
 
 class ProcessDied(Exception):
@@ -60,6 +60,10 @@ class Counts:
     idle: int = 0
     waiting: int = 0
     """Calls that wait for a process to be free."""
+
+    @property
+    def states(self) -> dict[str, int]:
+        return {"busy": self.busy, "idle": self.idle}
 
 
 class Processes:
@@ -98,7 +102,7 @@ class Processes:
         await self._wait()
         worker: Worker | None = None
         try:
-            worker = self._idle_worker() or Worker(self._plan)
+            worker = self._idle_worker() or self._begin()
             self._busy[worker] = asyncio.current_task()
             await self._load(worker, name)
             return await self._call(worker, name, content, timeout)
@@ -145,6 +149,12 @@ class Processes:
                 return worker
             self._end(worker)
         return None
+
+    def _begin(self) -> Worker:
+        try:
+            return Worker(self._plan)
+        except OSError as error:
+            raise AllBusy(f"the system begins no more processes for now: {error}") from None
 
     async def _load(self, worker: Worker, name: str) -> None:
         """Have the process find the function, unless it has."""

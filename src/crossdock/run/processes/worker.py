@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from crossdock.model.expression import OUTPUT_BYTES
@@ -23,7 +24,7 @@ from crossdock.run.raised import innermost
 
 PRINTED_BYTES = 8 * 1024
 """So much of what functions print is kept: the end of it."""
-TRACE_TRIES, TRACE_SECONDS = 20, 0.005
+TRACE_TRIES, TRACE_SECONDS = 50, 0.005
 """For a process that ran out of time to say where it was."""
 EXIT_SECONDS = 1.0
 """For a process that has closed its channel to come to its end by itself, so that its exit code can be told."""
@@ -75,32 +76,32 @@ class Worker:
         self._printed = b""
         self._has_ended = False
         self._loop = asyncio.get_running_loop()
-        self._channel, its_channel = socket.socketpair()
-        self._channel.setblocking(False)
-        its_life, self._life = os.pipe()
-        self._trace, its_trace = os.pipe()
-        self._output, its_output = os.pipe()
-        theirs = (its_channel.fileno(), its_life, its_trace)
-        try:
-            self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-u", "-P", "-m", "crossdock.run.processes.inside", *map(str, theirs)],
-                stdin=subprocess.DEVNULL,
-                stdout=its_output,
-                stderr=its_output,
-                env=dict(plan.environment),
-                pass_fds=theirs,
-                start_new_session=True,
-            )
-        except BaseException:
-            self._close()
-            raise
-        finally:
-            its_channel.close()
-            for descriptor in (its_life, its_trace, its_output):
-                os.close(descriptor)
-        for descriptor in (self._trace, self._output):
-            os.set_blocking(descriptor, False)
+        with ExitStack() as opened, ExitStack() as theirs:
+            self._begin(opened, theirs)
+            opened.pop_all()
         self._loop.add_reader(self._output, self._note_printed)
+
+    def _begin(self, opened: ExitStack, theirs: ExitStack) -> None:
+        """Begin the process. `opened` would be closed if that fails, and its own ends are closed here in any case."""
+        self._channel, channel = socket.socketpair()
+        opened.callback(self._channel.close)
+        theirs.callback(channel.close)
+        life, self._life = _pipe(theirs, opened)
+        self._trace, trace = _pipe(opened, theirs)
+        self._output, output = _pipe(opened, theirs)
+        self._channel.setblocking(False)
+        os.set_blocking(self._trace, False)
+        os.set_blocking(self._output, False)
+        inherited = (channel.fileno(), life, trace)
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-u", "-P", "-m", "crossdock.run.processes.inside", *map(str, inherited)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=dict(self.plan.environment),
+            pass_fds=inherited,
+            start_new_session=True,
+        )
 
     @property
     def pid(self) -> int:
@@ -232,6 +233,14 @@ class Worker:
         self._channel.close()
         for descriptor in (self._life, self._trace, self._output):
             os.close(descriptor)
+
+
+def _pipe(read: ExitStack, write: ExitStack) -> tuple[int, int]:
+    """A pipe; each stack closes its end."""
+    ends = os.pipe()
+    read.callback(os.close, ends[0])
+    write.callback(os.close, ends[1])
+    return ends
 
 
 def end_in_words(code: int) -> str:
