@@ -24,6 +24,7 @@ from crossdock import __version__, observe
 from crossdock.api import UseCases, create_api
 from crossdock.catalog import Catalog
 from crossdock.clock import Sources, new_id, system_fraction, system_now
+from crossdock.deliver.preview import preview_reply
 from crossdock.deliver.stage import DeliverStage
 from crossdock.manage.actor import Actor
 from crossdock.manage.apply import Apply
@@ -41,6 +42,7 @@ from crossdock.manage.master_key import MasterKey
 from crossdock.manage.ports import Stages
 from crossdock.manage.stats import Stats
 from crossdock.manage.tokens import AdminToken, Tokens
+from crossdock.manage.trials import TrialPorts, Trials
 from crossdock.manage.workflows import Workflows
 from crossdock.model.bulk import BulkKind
 from crossdock.model.errors import CrossdockError, Misconfigured, StoreUnavailable
@@ -54,11 +56,13 @@ from crossdock.outbound.guard import Guard
 from crossdock.outbound.trying import Trying
 from crossdock.receive.answers import Answers
 from crossdock.receive.app import ReceiveApp
+from crossdock.receive.preview import preview_answer
 from crossdock.run.compile import compile_workflow
 from crossdock.run.functions import Functions, Isolation
 from crossdock.run.outside import Outside
 from crossdock.run.settling import Settling
 from crossdock.run.stage import RunStage
+from crossdock.run.trials import TrialRunner
 from crossdock.server.app import Application, Parts, Readiness
 from crossdock.server.protocol import Limits
 from crossdock.server.serve import Address, WebServer
@@ -71,7 +75,7 @@ from crossdock.store.nodes import list_nodes
 from crossdock.ui import Pages, first_sign_in_path
 from crossdock.vault import LOCAL_TOKEN_FILE, load_vault, local_secret
 from crossdock.watch.bulk import BulkWork, Deed
-from crossdock.watch.bulk_deeds import BACKLOG, Canceling, Replaying
+from crossdock.watch.bulk_deeds import BACKLOG, Canceling, Comparing, Replaying
 from crossdock.watch.liveness import Liveness
 from crossdock.watch.turns import Turn, Watch
 from crossdock.watch.upkeep import Upkeep
@@ -251,12 +255,14 @@ class Node:
         integrations = Integrations(ports)
         connections = self._connections()
         workflows = Workflows(ports, integrations)
-        self.bulk = BulkWork(store, self._deeds(stages), clock=system_now, node_id=self.id)
+        trials = self._trials(rules)
+        self.bulk = BulkWork(store, self._deeds(stages, trials), clock=system_now, node_id=self.id)
         self.cases = UseCases(
             integrations=integrations,
             keys=Keys(KeyPorts(store, catalog, system_now)),
             workflows=workflows,
             drafts=Drafts(ports, integrations, workflows),
+            trials=trials,
             tokens=self.tokens,
             events=Events(store, catalog, system_now, stages),
             lanes=Lanes(store, system_now, stages),
@@ -270,12 +276,27 @@ class Node:
             nodes=self._nodes,
         )
 
-    def _deeds(self, stages: Stages) -> dict[BulkKind, Deed]:
+    def _trials(self, rules: Rules) -> Trials:
+        runner = TrialRunner(self.outside, self.catalog, system_now)
+        return Trials(
+            TrialPorts(
+                self.store,
+                self.catalog,
+                system_now,
+                rules.compile_workflow,
+                runner,
+                preview_answer,
+                preview_reply,
+            )
+        )
+
+    def _deeds(self, stages: Stages, trials: Trials) -> dict[BulkKind, Deed]:
         """What this node can do to many events."""
         most = min(BACKLOG, self.settings.queue_limit)
         return {
             BulkKind.REPLAY: Replaying(self.store, self.catalog, stages, clock=system_now, backlog_limit=most),
             BulkKind.CANCEL: Canceling(self.store, stages, clock=system_now),
+            BulkKind.WHAT_IF: Comparing(self.store, trials.compare),
         }
 
     def _connections(self) -> Connections:

@@ -30,6 +30,7 @@ from crossdock.manage.workflows import Workflows
 from crossdock.model.errors import FieldError, Invalid
 from crossdock.model.outcome import Json
 from crossdock.outbound.guard import Guard
+from crossdock.run.functions import Functions
 from crossdock.server.app import Application, Parts, Readiness
 from crossdock.server.serve import WebServer
 from crossdock.store import Store
@@ -38,6 +39,8 @@ from crossdock.vault import Vault
 from tests.api.story import Story
 from tests.support.connections import connections_of
 from tests.support.held import HeldClock
+from tests.support.outside import outside_of
+from tests.support.trials import Silent, trials_of
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Api:
     session: aiohttp.ClientSession
     cases: UseCases
     story: Story
+    silent: Silent
     tokens: dict[str, str] = field(default_factory=dict)
 
     async def call(self, method: str, path: str, document: Any = None, *, who: str = "alice", **more: Any) -> Answered:
@@ -91,11 +95,12 @@ def compile_workflow(document: Json, number: int = 0, /, *, connections: Mapping
 async def serving_api(store: Store, clock: HeldClock) -> AsyncIterator[Api]:
     home = await store.write(ensure_workspace, "wsp_home", "default", clock())
     away = await store.write(ensure_workspace, "wsp_away", "away", clock())
-    cases = make_cases(store, clock)
+    silent = Silent()
+    cases = make_cases(store, clock, silent)
     server = WebServer(Application(Parts(ready=_ready, metrics=bytes, api=create_api(cases))))
     address = await server.start("127.0.0.1", 0)
     async with aiohttp.ClientSession() as session:
-        api = Api(address.url, session, cases, Story(store, clock))
+        api = Api(address.url, session, cases, Story(store, clock), silent)
         roles = {"alice": ("admin", home), "bob": ("operator", home), "charlie": ("viewer", home)}
         for name, (role, workspace) in {**roles, "dora": ("admin", away)}.items():
             slug = "default" if workspace == home else "away"
@@ -105,7 +110,7 @@ async def serving_api(store: Store, clock: HeldClock) -> AsyncIterator[Api]:
     await server.stop(grace=1.0)
 
 
-def make_cases(store: Store, clock: HeldClock) -> UseCases:
+def make_cases(store: Store, clock: HeldClock, silent: Silent) -> UseCases:
     catalog = Catalog(store, Vault([bytes(32)]))
     rules = Rules(compile_workflow, Guard().check_url)
     ports = IntegrationPorts(store, Vault([bytes(32)]), catalog, rules, clock, "https://hooks.example")
@@ -118,6 +123,7 @@ def make_cases(store: Store, clock: HeldClock) -> UseCases:
         keys=Keys(KeyPorts(store, catalog, clock)),
         workflows=workflows,
         drafts=Drafts(ports, integrations, workflows),
+        trials=trials_of(store, catalog, clock, outside_of(Functions(None, 1), http=silent)),
         tokens=Tokens(store, clock),
         events=Events(store, catalog, clock, stages),
         lanes=Lanes(store, clock, stages),

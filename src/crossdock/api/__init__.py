@@ -17,6 +17,7 @@ from crossdock.api.routes import (
     installation,
     integrations,
     lanes,
+    trials,
     workflows,
 )
 from crossdock.api.use_cases import UseCases
@@ -24,6 +25,7 @@ from crossdock.api.use_cases import UseCases
 ROUTES = (
     integrations.routes,
     workflows.routes,
+    trials.routes,
     lanes.routes,
     events.routes,
     bulk_jobs.routes,

@@ -14,6 +14,7 @@ from crossdock.api import connection_documents, documents, workflow_documents
 from crossdock.manage.bulk_jobs import NewBulkCancel, NewBulkReplay, NewWhatIf
 from crossdock.manage.documents import IntegrationPart
 from crossdock.manage.keys import KeyChange, NewKey
+from crossdock.manage.trials import NewTrial
 
 _MODELS: tuple[type[BaseModel], ...] = (
     IntegrationPart,
@@ -29,6 +30,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     NewBulkReplay,
     NewBulkCancel,
     NewWhatIf,
+    NewTrial,
     documents.Problem,
 )
 _REFERENCE = "#/components/schemas/{model}"

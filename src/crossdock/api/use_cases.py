@@ -20,6 +20,7 @@ from crossdock.manage.lanes import Lanes
 from crossdock.manage.master_key import MasterKey
 from crossdock.manage.stats import Stats
 from crossdock.manage.tokens import Tokens
+from crossdock.manage.trials import Trials
 from crossdock.manage.workflows import Workflows
 from crossdock.model.outcome import Json
 
@@ -30,6 +31,7 @@ class UseCases:
     keys: Keys
     workflows: Workflows
     drafts: Drafts
+    trials: Trials
     tokens: Tokens
     events: Events
     lanes: Lanes

@@ -35,6 +35,10 @@ class Result:
     body: bytes = b"null"
 
 
+NULL_RESULT = Result(200, (("content-type", "application/json"),), b"null")
+"""What a run without steps hands back; it is not recorded."""
+
+
 @value
 class Done:
     """The step came to its end."""

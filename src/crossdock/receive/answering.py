@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from crossdock.catalog import LiveIntegration
-from crossdock.model.outcome import Failure, Json, Result
+from crossdock.model.outcome import NULL_RESULT, Failure, Json, Result
 from crossdock.model.time import Instant, format_instant, later
-from crossdock.model.trigger import ResponseMode
+from crossdock.model.trigger import OnTimeout, ResponseMode, sync_timeout
+from crossdock.model.verdict import Outcome
 from crossdock.server.problems import RUN_FAILED, RUN_TIMEOUT, Answer, problem_answer
 
 _encode = msgspec.json.Encoder().encode
@@ -44,6 +45,20 @@ def accepted_answer(live: LiveIntegration, event_id: str, received_at: Instant, 
         ],
         body,
     )
+
+
+def outcome_answer(live: LiveIntegration, event_id: str, received_at: Instant, outcome: Outcome | None) -> Answer:
+    """What a caller who waits gets; None: the outcome did not come in time."""
+    trigger = live.integration.trigger
+    if outcome is None:
+        if trigger.on_timeout is OnTimeout.ACCEPT:
+            return accepted_answer(live, event_id, received_at)
+        return timeout_answer(event_id, sync_timeout(trigger))
+    if outcome.result is not None:
+        return result_answer(event_id, outcome.result)
+    if outcome.failure is not None:
+        return failure_answer(event_id, outcome.failure)
+    return result_answer(event_id, NULL_RESULT)
 
 
 def result_answer(event_id: str, result: Result) -> Answer:

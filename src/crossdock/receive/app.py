@@ -24,15 +24,15 @@ from crossdock.model.errors import (
     UnsupportedMedia,
 )
 from crossdock.model.event import Event, Request
-from crossdock.model.outcome import Failure, Result
+from crossdock.model.outcome import Failure
 from crossdock.model.states import FINAL_RUN_STATES, RunState
 from crossdock.model.tally import Tally
 from crossdock.model.time import Instant
-from crossdock.model.trigger import OnTimeout, ResponseMode, Trigger, sync_timeout
+from crossdock.model.trigger import ResponseMode, sync_timeout
 from crossdock.model.verdict import Outcome
 from crossdock.observe import Observe
 from crossdock.receive import cors
-from crossdock.receive.answering import accepted_answer, failure_answer, result_answer, timeout_answer
+from crossdock.receive.answering import accepted_answer, outcome_answer
 from crossdock.receive.answers import Answers
 from crossdock.receive.authenticate import authenticate
 from crossdock.receive.checks import check_body
@@ -50,8 +50,6 @@ STATUS = "/status/"
 MAX_PATH_CHARACTERS = 2_048
 COMMITS_WAITING = 4_096
 """More recorded changes than this in the queue means that the database can't keep up: refuse at the door."""
-
-NULL_RESULT = Result(200, (("content-type", "application/json"),), b"null")
 
 _EVENT_ID = re.compile(r"evt_[0-9a-zA-Z_-]{1,64}")
 
@@ -234,28 +232,14 @@ class ReceiveApp:
         with self._answers.expect(event.id, timeout) as outcome:
             recorded = await self._record(live, event)
             if isinstance(recorded, Accepted):
-                return self._outcome_answer(live, event.id, event.received_at, await outcome)
+                return outcome_answer(live, event.id, event.received_at, await outcome)
         first_id = recorded.event_id
         with self._answers.expect(first_id, timeout) as outcome:
             status = await self._store.read(read_status, first_id)
             if status is not None and (known := _known_outcome(status)) is not None:
-                return self._outcome_answer(live, first_id, status.received_at, known)
+                return outcome_answer(live, first_id, status.received_at, known)
             received_at = status.received_at if status is not None else event.received_at
-            return self._outcome_answer(live, first_id, received_at, await outcome)
-
-    def _outcome_answer(
-        self, live: LiveIntegration, event_id: str, received_at: int, outcome: Outcome | None
-    ) -> Answer:
-        trigger: Trigger = live.integration.trigger
-        if outcome is None:
-            if trigger.on_timeout is OnTimeout.ACCEPT:
-                return accepted_answer(live, event_id, received_at)
-            return timeout_answer(event_id, sync_timeout(trigger))
-        if outcome.result is not None:
-            return result_answer(event_id, outcome.result)
-        if outcome.failure is not None:
-            return failure_answer(event_id, outcome.failure)
-        return result_answer(event_id, NULL_RESULT)
+            return outcome_answer(live, first_id, received_at, await outcome)
 
     async def _duplicate_answer(self, live: LiveIntegration, event_id: str) -> Answer:
         status = await self._store.read(read_status, event_id)

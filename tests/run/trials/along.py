@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
-from crossdock.catalog import LiveIntegration
+from crossdock.catalog import Catalog, LiveIntegration, Snapshot
 from crossdock.model.advance import Broken, Ended, Paused
 from crossdock.model.comparison import Comparison, Passage, compare
 from crossdock.model.history import ends_of_steps
@@ -90,11 +90,18 @@ def _read_back(entry: JournalEntry) -> JournalEntry:
     return entry_of(row)
 
 
+def runner_of(world: World) -> TrialRunner:
+    """A runner of trials; `World` runs those of an integration called Orders."""
+    integration = Integration("int_1", "yard", "Orders", "webhook-trigger", True, "orders", Trigger())
+    catalog = Catalog(None, None)  # type: ignore[arg-type]
+    catalog.snapshot = Snapshot(by_id={"int_1": LiveIntegration(integration, bytes(32))})
+    return TrialRunner(world.outside or outside_of(world.functions), catalog, world.clock)
+
+
 async def go_along(world: World, past: Past, steps: list[Any]) -> tuple[Trial, Comparison]:
     """The run once more through these steps, answered from its record."""
-    runner = TrialRunner(world.outside or outside_of(world.functions), world.clock, lambda _: "Orders")
     workflow = compile_workflow({"steps": steps}, 0, world.functions)
-    trial = await runner.along(event(past.body), workflow, Told.by(past.journal, past.lenient, past.starts))
+    trial = await runner_of(world).along(event(past.body), workflow, Told.by(past.journal, past.lenient, past.starts))
     return trial, compare(past.passage, trial)
 
 

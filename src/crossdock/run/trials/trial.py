@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
+from crossdock.catalog import Catalog
 from crossdock.clock import Clock
 from crossdock.model.advance import Broken, Ended, RunEnd
 from crossdock.model.event import Event
@@ -22,17 +22,19 @@ ALONG_SECONDS = 10.0
 
 
 class TrialRunner:
-    """Takes events through compiled workflows. `name_of` gives an integration's name by its id."""
+    """Takes events through compiled workflows."""
 
-    def __init__(self, outside: Outside, clock: Clock, name_of: Callable[[str], str]) -> None:
+    def __init__(self, outside: Outside, catalog: Catalog, clock: Clock) -> None:
         self._outside = outside
+        self._catalog = catalog
         self._clock = clock
-        self._name_of = name_of
 
-    async def attempt(self, event: Event, workflow: CompiledWorkflow, told: Told, mode: TrialMode) -> Trial:
-        """Try it, without or with side effects. Nothing waits longer than a minute; cancelling ends it."""
-        kinds = {TrialMode.DRY_RUN: TrialGuide, TrialMode.LIVE: Live}
-        return await self._walk(event, workflow, told, kinds[mode](workflow, told), TRIAL_SECONDS)
+    async def attempt(
+        self, event: Event, workflow: CompiledWorkflow, told: Told, mode: TrialMode, *, seconds: float = TRIAL_SECONDS
+    ) -> Trial:
+        """Try it, without or with side effects, for `seconds` at most; cancelling ends it."""
+        guide = Live(workflow, told) if mode is TrialMode.LIVE else TrialGuide(workflow, told)
+        return await self._walk(event, workflow, told, guide, seconds)
 
     async def along(self, event: Event, workflow: CompiledWorkflow, told: Told) -> Trial:
         """Go the way of a run that is over; a step without a record is told as unknown, and taken for null."""
@@ -54,6 +56,10 @@ class TrialRunner:
             return Trial(TrialStatus.STOPPED, tuple(guide.steps), None, Failure("trial_timeout", words), guide.unused)
         status, result, failure = _read(end)
         return Trial(status, tuple(guide.steps), result, failure, guide.unused)
+
+    def _name_of(self, integration_id: str) -> str:
+        live = self._catalog.snapshot.by_id.get(integration_id)
+        return live.integration.name if live else ""
 
     def _ports(self, guide: TrialGuide) -> WalkPorts:
         return WalkPorts(

@@ -1,0 +1,47 @@
+"""Trying workflows out."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from crossdock.api import trial_documents
+from crossdock.api.answering import answer, answer_nothing
+from crossdock.api.describing import takes, writes
+from crossdock.api.reading import JsonBody, Who, checked, refuse_the_unexpected
+from crossdock.api.use_cases import Cases
+from crossdock.manage.trials import NewTrial
+
+routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["workflows"])
+
+
+@routes.post(
+    "/integrations/{integration_id}/workflow/test",
+    **writes(trial_documents.Trial),
+    openapi_extra=takes(NewTrial),
+)
+async def try_workflow(cases: Cases, who: Who, integration_id: str, document: JsonBody, request: Request) -> Response:
+    """Take a made-up or a past event through a workflow, and tell each step, the answer and the reply.
+
+    Nothing is recorded. In a dry run nothing outside is called; with `mode: live` steps with side effects are really
+    performed, each once.
+    """
+    wanted = checked(NewTrial, document, "the trial")
+    trial = asyncio.ensure_future(cases.trials.attempt(who, integration_id, wanted))
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait((trial, gone), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+        if not trial.done():
+            trial.cancel()
+    if trial.cancelled() or not trial.done():
+        return answer_nothing()  # to nobody
+    return answer(trial.result())
+
+
+async def _gone(request: Request) -> None:
+    """Ends when whoever asked has gone away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
