@@ -16,6 +16,7 @@ from crossdock.store.migrate import migrate
 from tests.support import mariadb as mariadb_server
 from tests.support.foreign_databases import ForeignDatabase, databases_in
 from tests.support.held import HeldClock
+from tests.support.mariadb import MariadbServer
 from tests.support.postgres import ForeignServer, OwnServer
 from tests.support.sink import Sink
 
@@ -127,15 +128,14 @@ def _migrate(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def mariadb() -> Iterator[mariadb_server.ForeignServer]:
-    """The MariaDB server of this session: `CROSSDOCK_TEST_MARIADB`, or one of our own."""
-    given = os.environ.get("CROSSDOCK_TEST_MARIADB")
-    if given:
-        yield mariadb_server.ForeignServer(given)
-        return
+def mariadb() -> Iterator[MariadbServer]:
+    """The MariaDB server of this session."""
     if not mariadb_server.is_installed():
-        pytest.skip("MariaDB is not installed: sql steps are not tried on it (Debian: mariadb-server-core)")
-    server = mariadb_server.OwnServer()
+        advice = "MariaDB is not installed (Debian: mariadb-server-core, mariadb-client-core)"
+        if mariadb_server.may_be_installed():
+            pytest.fail(f"{advice}; scripts/prepare test installs it")
+        pytest.skip(f"{advice}: sql steps are not tried on it")
+    server = MariadbServer()
     yield server
     server.remove()
 
@@ -161,7 +161,7 @@ async def foreign(request: pytest.FixtureRequest, tmp_path: Path, anyio_backend:
         shop.look("DROP SCHEMA IF EXISTS public CASCADE", "CREATE SCHEMA public AUTHORIZATION CURRENT_USER")
         yield shop
     else:
-        server: mariadb_server.ForeignServer = request.getfixturevalue("mariadb")
+        server: MariadbServer = request.getfixturevalue("mariadb")
         name = server.create_database()
         yield ForeignDatabase("mariadb", server.url(name), databases, server)
         server.drop_database(name)

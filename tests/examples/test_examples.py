@@ -28,6 +28,7 @@ from crossdock.run.compile import compile_workflow
 from crossdock.run.functions import Functions
 from crossdock.run.walk import WalkPorts, walk
 from tests.outbound.system import System, TokenEndpoint, running
+from tests.support.foreign_databases import ForeignDatabase
 from tests.support.held import START, HeldClock
 from tests.support.outside import outside_of
 
@@ -84,7 +85,7 @@ def test_the_document_is_accepted(name: str, functions: Functions):
     def compile_with_functions(document: Any, number: int, /, *, connections: Mapping[str, str]) -> object:
         return compile_workflow(document, number, functions, connections)
 
-    rules = Rules(compile_with_functions, lambda url: None, connections={"erp": "http"})
+    rules = Rules(compile_with_functions, lambda url: None, connections={"erp": "http", "stock": "sql"})
     draft = read_document(spec_of(name), rules)
 
     assert draft.enabled
@@ -92,9 +93,10 @@ def test_the_document_is_accepted(name: str, functions: Functions):
 
 def test_the_connections_are_accepted():
     rules = ConnectionRules(Guard().check_url)
-    drafts = [read_connection_document(spec_of("shop-order.yaml", "Connection"), rules)]
+    names = ("shop-order.yaml", "stock-reservation.yaml")
+    drafts = [read_connection_document(spec_of(name, "Connection"), rules) for name in names]
 
-    assert [(draft.name, draft.kind) for draft in drafts] == [("erp", "http")]
+    assert [(draft.name, draft.kind) for draft in drafts] == [("erp", "http"), ("stock", "sql")]
 
 
 async def test_customers_are_synchronised(functions: Functions):
@@ -231,3 +233,17 @@ async def test_an_order_that_the_erp_does_not_take_fails(shop: tuple[Caller, Sys
     erp.says("/orders", 200, b'{"status": "rejected"}', Content_Type="application/json")
 
     assert refusal(await caller.call(SHOP_ORDER)) == ("http_unexpected", None)
+
+
+async def test_what_is_there_is_reserved_and_what_is_not_is_refused(functions: Functions, foreign: ForeignDatabase):
+    comment = (EXAMPLES / "stock-reservation.yaml").read_text(encoding="utf-8")
+    foreign.look(*re.findall(r"CREATE TABLE .*;", comment), "INSERT INTO stock VALUES ('BOLT-M8', 10)")
+    stock = foreign.connection()
+    caller = Caller("stock-reservation.yaml", functions, sql=foreign.databases, find_connection=lambda _, name: stock)
+
+    first = await caller.call({"order": "O-1", "item": "bolt-m8", "quantity": 7})
+    second = await caller.call({"order": "O-2", "item": "bolt-m8", "quantity": 7})
+
+    assert answer(first) == {"order": "O-1", "left": 3}
+    assert refusal(second) == ("out_of_stock", 409)
+    assert list(foreign.look("SELECT * FROM reservations")) == [("O-1", "BOLT-M8", 7)]

@@ -15,7 +15,7 @@ from crossdock.outbound.connection import SqlConnection
 from crossdock.outbound.databases import Databases, SqliteFiles
 from crossdock.outbound.guard import Guard
 from crossdock.outbound.request import SqlAnswer, SqlQuery
-from tests.support import mariadb
+from tests.support.mariadb import MariadbServer
 
 LOOPBACK = Guard(hosts=frozenset({"127.0.0.1", "database.example"}))
 """Opens the loopback as a private target."""
@@ -28,7 +28,7 @@ class ForeignDatabase:
     kind: str
     url: str
     databases: Databases
-    server: mariadb.ForeignServer | None = None
+    server: MariadbServer | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     def connection(self, **options: Any) -> SqlConnection:

@@ -1,7 +1,7 @@
 """A MariaDB server of the tests' own, from Debian's package.
 
 It listens on a free port of the loopback, keeps its data in a temporary folder and is gone with the process that
-started it. `CROSSDOCK_TEST_MARIADB` names a server to use instead, as an URL whose user may create databases and users.
+started it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
-from sqlalchemy import make_url
+from sqlalchemy import URL
 
+from tests.server.certificates import Authority
 from tests.support.postgres import START_LIMIT_SECONDS, as_owner, free_port, owner_of_server
 
+HOST_NAME = "database.example"
 PROGRAMS = ("/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin")
 SETTINGS = (
     "--no-defaults",
@@ -36,14 +38,28 @@ SETTINGS = (
 
 
 def is_installed() -> bool:
-    return "CROSSDOCK_TEST_MARIADB" in os.environ or _program("mariadbd") is not None
+    return _program("mariadbd") is not None and _program("mariadb-install-db") is not None
 
 
-class ForeignServer:
-    """A server that somebody else runs; databases in it are ours."""
+def may_be_installed() -> bool:
+    """Whether the tests' preparation could have installed it: then its absence is a fault."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
-    def __init__(self, url: str) -> None:
-        self._url = make_url(url).set(drivername="mysql")
+
+class MariadbServer:
+    """A server started here. `stop` and `start` may alternate: port and data stay."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="crossdock-mariadb-"))
+        self._owner = owner_of_server()
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._url = URL.create("mysql", "root", host="127.0.0.1", port=self._port)
+        self.authority = self._folder / "authority.pem"
+        """Whoever trusts it finds the server's certificate good, for `HOST_NAME`."""
+        self._make_certificate()
+        self._initialise()
+        self.start()
 
     def url(self, database: str, *, user: str | None = None, password: str | None = None) -> str:
         url = self._url.set(database=database)
@@ -78,19 +94,6 @@ class ForeignServer:
         finally:
             connection.close()
 
-
-class OwnServer(ForeignServer):
-    """A server started here. `stop` and `start` may alternate: port and data stay."""
-
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="crossdock-mariadb-"))
-        self._owner = owner_of_server()
-        self._port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-        super().__init__(f"mysql://root@127.0.0.1:{self._port}")
-        self._initialise()
-        self.start()
-
     def start(self) -> None:
         """Start it and wait until it lets someone in."""
         command = [
@@ -100,6 +103,8 @@ class OwnServer(ForeignServer):
             f"--port={self._port}",
             f"--socket={self._folder / 'socket'}",
             f"--pid-file={self._folder / 'pid'}",
+            f"--ssl-cert={self._folder / 'server.crt'}",
+            f"--ssl-key={self._folder / 'server.key'}",
         ]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -118,9 +123,17 @@ class OwnServer(ForeignServer):
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _make_certificate(self) -> None:
+        authority = Authority()
+        certificate, key = authority.issue(HOST_NAME)
+        self.authority.write_text(authority.certificate)
+        (self._folder / "server.crt").write_text(certificate)
+        (self._folder / "server.key").write_text(key)
+
     def _initialise(self) -> None:
         if self._owner is not None:
-            os.chown(self._folder, self._owner.pw_uid, self._owner.pw_gid)
+            for path in (self._folder, *self._folder.iterdir()):
+                os.chown(path, self._owner.pw_uid, self._owner.pw_gid)
         command = [
             str(_program("mariadb-install-db")),
             "--no-defaults",

@@ -28,7 +28,7 @@ DRIVERS: Mapping[str, str] = {
 """The schemes that may be written, and the drivers behind them."""
 OPTIONS: Mapping[str, frozenset[str]] = {
     "postgresql": frozenset({"application_name", "channel_binding", "connect_timeout", "sslmode", "sslrootcert"}),
-    "mysql": frozenset({"charset", "connect_timeout", "ssl_ca", "ssl_check_hostname"}),
+    "mysql": frozenset({"charset", "connect_timeout", "ssl_ca", "ssl_check_hostname", "sslmode"}),
 }
 
 _SCHEME = re.compile(r"[a-z0-9+]{1,32}")

@@ -23,6 +23,7 @@ from sqlalchemy import URL
 
 from crossdock.outbound.guard import Guard
 from crossdock.outbound.ranges import Address
+from crossdock.outbound.request import SqlFailed
 from crossdock.outbound.sql_driver import (
     APPLICATION,
     CONNECT_SECONDS,
@@ -81,12 +82,12 @@ class MysqlDriver:
 
     def _connect_to(self, address: Address, port: int, attempt: Attempt) -> Link:
         seconds = min(attempt.seconds_left, float(option(self._url, "connect_timeout") or CONNECT_SECONDS))
+        raw = self._client(seconds)
         handle = socket.create_connection((str(address), port), seconds)
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         twin = Twin(handle.dup())
         attempt.hold(twin.interrupt)
-        raw = self._client(seconds)
         link = Link(raw, twin.interrupt, lambda: _close(raw, twin))
         try:
             raw.connect(handle)
@@ -169,7 +170,10 @@ def _encryption(url: URL) -> dict[str, Any]:
         return {"ssl_disabled": True}
     if mode in ("allow", "prefer"):
         return {}
-    context = ssl.create_default_context(cafile=roots)
+    try:
+        context = ssl.create_default_context(cafile=roots)
+    except OSError as error:
+        raise SqlFailed("sql_refused", f"the certificates in {roots} can't be used: {error}", permanent=True) from None
     if mode != "verify-full" or option(url, "ssl_check_hostname") == "false":
         context.check_hostname = False
     if mode == "require":

@@ -70,8 +70,11 @@ _KINDS_BY_CLASS = {
 }
 _NO_FILE = f"{os.devnull}/none"
 """Can't exist; of the null device itself, libpq says on stderr that it is no plain file."""
-_DENIED = re.compile(r"authentication failed|no password supplied|pg_hba\.conf|(role|database) \".*\" does not exist")
-"""What psycopg tells of a refused sign-in: without a code, in words only."""
+_DENIED = re.compile(
+    r"authentication failed|no password supplied|pg_hba\.conf|root certificate file"
+    r"|(role|database) \".*\" does not exist"
+)
+"""What psycopg tells of a sign-in that can't succeed: without a code, in words only."""
 
 
 class PostgresqlDriver:

@@ -17,6 +17,7 @@ from crossdock.outbound.guard import Guard
 from crossdock.outbound.request import SqlFailed, SqlQuery
 from crossdock.outbound.sql_url import read_sql_url
 from tests.support.foreign_databases import ForeignDatabase, Speaking, databases_in
+from tests.support.mariadb import MariadbServer
 
 ONE = SqlQuery("SELECT 1 AS one", {}, "-", timeout=3.0)
 SCHEMES = pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
@@ -91,9 +92,8 @@ async def test_a_name_without_an_address_passes(tmp_path, scheme: str):
     assert "the name db.example could not be resolved: Name or service not known" in str(failure)
 
 
-async def test_an_address_that_does_not_answer_is_not_the_last(foreign, tmp_path):
-    if foreign.kind == "sqlite":
-        return
+@pytest.mark.parametrize("foreign", ["postgresql", "mariadb"], indirect=True)
+async def test_an_address_that_does_not_answer_is_not_the_last(foreign: ForeignDatabase, tmp_path):
     databases = databases_in(
         tmp_path,
         Guard(hosts=frozenset({"database.example"})),
@@ -103,6 +103,53 @@ async def test_an_address_that_does_not_answer_is_not_the_last(foreign, tmp_path
 
     assert (await databases.execute(ONE, elsewhere)).rows == [{"one": 1}]
     await databases.close()
+
+
+CIPHER = "SHOW SESSION STATUS LIKE 'Ssl_cipher'"
+TRUSTED = [
+    ("database.example", "ssl_ca={authority}"),
+    ("database.example", "sslmode=verify-full&ssl_ca={authority}"),
+    ("127.0.0.1", "sslmode=verify-ca&ssl_ca={authority}"),
+    ("127.0.0.1", "ssl_ca={authority}&ssl_check_hostname=false"),
+    ("127.0.0.1", "sslmode=require"),
+    ("127.0.0.1", "sslmode=disable"),
+]
+MISTRUSTED = [
+    ("127.0.0.1", "ssl_ca={authority}", "certificate verify failed: IP address mismatch"),
+    ("database.example", "sslmode=verify-full", "certificate verify failed"),
+    ("database.example", "ssl_ca=/etc/hostname", "the certificates in /etc/hostname can't be used"),
+]
+
+
+def on_host(server: MariadbServer, host: str, options: str) -> str:
+    return f"{server.url('mysql').replace('127.0.0.1', host)}?{options.format(authority=server.authority)}"
+
+
+@pytest.mark.parametrize(("host", "options"), TRUSTED)
+async def test_mariadb_is_reached_with_the_encryption_that_is_asked_for(mariadb, tmp_path, host: str, options: str):
+    databases = databases_in(tmp_path, look_up=lambda *_: [ip_address("127.0.0.1")])
+    connection = SqlConnection("con_1", 1, "Shop", on_host(mariadb, host, options))
+
+    answer = await databases.execute(SqlQuery(CIPHER, {}, "-"), connection)
+
+    assert bool(answer.rows[0]["Value"]) is (options != "sslmode=disable")
+    await databases.close()
+
+
+@pytest.mark.parametrize(("host", "options", "words"), MISTRUSTED)
+async def test_mariadb_without_a_good_certificate_is_refused(mariadb, tmp_path, host: str, options: str, words: str):
+    databases = databases_in(tmp_path, look_up=lambda *_: [ip_address("127.0.0.1")])
+
+    failure = await refusal(databases, on_host(mariadb, host, options))
+
+    assert words in str(failure)
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-full"])
+async def test_a_postgresql_without_encryption_is_refused_as_asked(foreign_postgres: str, tmp_path, mode: str):
+    failure = await refusal(databases_in(tmp_path), f"{foreign_postgres}?sslmode={mode}")
+
+    assert "server does not support SSL" in str(failure)
 
 
 REFUSED_URLS = [

@@ -10,7 +10,7 @@ import pytest
 from crossdock.outbound.connection import SqlConnection
 from crossdock.outbound.request import SqlFailed, SqlQuery
 from tests.support.foreign_databases import ForeignDatabase, Speaking, databases_in
-from tests.support.mariadb import OwnServer as OwnMariadb
+from tests.support.mariadb import MariadbServer
 from tests.support.postgres import free_port
 from tests.support.waiting import wait_until
 
@@ -158,7 +158,7 @@ async def test_a_postgresql_that_was_restarted_needs_nothing_from_us(own_postgre
 
 
 async def test_a_mariadb_that_was_restarted_needs_nothing_from_us(mariadb, tmp_path):
-    server = await asyncio.to_thread(OwnMariadb)
+    server = await asyncio.to_thread(MariadbServer)
     try:
         shop = ForeignDatabase("mariadb", server.url(server.create_database()), databases_in(tmp_path), server)
         await asyncio.gather(*(shop.run("SELECT 1") for _ in range(3)))
