@@ -15,6 +15,7 @@ from crossdock.cli import (
     lanes,
     operations,
     send,
+    test,
     tokens,
     what_if,
     workflows,
@@ -49,6 +50,7 @@ app.add_typer(tokens.app, name="token", rich_help_panel=_SETUP)
 app.command(rich_help_panel=_WORK)(send.send)
 app.add_typer(events.app, name="events", rich_help_panel=_WORK)
 app.add_typer(lanes.app, name="lanes", rich_help_panel=_WORK)
+app.command("test", rich_help_panel=_WORK)(test.try_workflow)
 app.command("what-if", rich_help_panel=_WORK)(what_if.what_if)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=_WORK)
 

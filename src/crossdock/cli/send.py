@@ -52,7 +52,7 @@ def send(
     body = read_body(data)
     with connect(url, token) as api:
         found = find_integration(api, integration)
-        headers = {**_credential(found, key), **_content_type(data), **headers}
+        headers = {**_credential(found, key), **content_type_of(data), **headers}
         answer = _call(api, found, method, parameters, headers, body)
         if answer.status >= 400:
             raise CommandFailed(_refusal(answer, found))
@@ -75,7 +75,7 @@ def read_body(data: str | None) -> bytes | None:
         raise CommandFailed(f"{data[1:]} can't be read: {error.strerror}") from None
 
 
-def _content_type(data: str | None) -> dict[str, str]:
+def content_type_of(data: str | None) -> dict[str, str]:
     """JSON unless a file's name says something else."""
     if data is None:
         return {}
