@@ -197,6 +197,8 @@ async def test_a_replay_of_an_ordered_event_takes_its_turn(api: Api) -> None:
         ({"request": {"body": "~", "body_encoding": "base64"}}, "request.body"),
         ({"request": {"headers": {"a": "b\r\nc: d"}}}, "request.headers"),
         ({"request": {"headers": {"a": ["b", "c\n"]}}}, "request.headers"),
+        ({"request": {"headers": {"a": 5}}}, "request.headers.a"),
+        ({"request": {"query": {"a": ["b", 5]}}}, "request.query.a"),
         ({"request": {"method": "BREW"}}, "request.method"),
         ({"from_step": "nowhere"}, "from_step"),
         ({"from": "one"}, "from"),

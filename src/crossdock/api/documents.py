@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from crossdock.manage.fields import check_line
 
@@ -369,7 +369,20 @@ class Exported(Document):
 # --- what is sent ----------------------------------------------------------------------------------------------------
 
 
-Values = dict[str, str | list[str]]
+def _text_or_texts(value: Any) -> Any:
+    if isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+        return value
+    raise ValueError("must be text, or a list of texts")
+
+
+_TEXT = {"type": "string"}
+# A union would tell what is wrong with each of its members.
+Values = dict[
+    str,
+    Annotated[
+        Any, AfterValidator(_text_or_texts), WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]})
+    ],
+]
 
 
 def _visible_values(headers: Values) -> Values:

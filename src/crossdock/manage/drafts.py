@@ -47,7 +47,7 @@ class Drafts:
         the draft is not at `revision` any more; 0 stands for no draft.
         """
         actor.require("admin")
-        check_size(document)
+        check_size(document, "the workflow")
         stored = await self._integrations.stored(actor, integration_id)
         known = await self._ports.store.read(draft_of, integration_id)
         _check_revision(known, revision)

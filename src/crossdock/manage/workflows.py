@@ -44,7 +44,7 @@ class Workflows:
         Invalid names the fields, such as `workflow.steps[1].transform.total`.
         """
         actor.require("admin")
-        check_size(document)
+        check_size(document, "the workflow")
         await self._integrations.change(actor, integration_id, {"workflow": document})
         return await self.current(actor, integration_id)
 
