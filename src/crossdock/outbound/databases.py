@@ -23,10 +23,7 @@ from crossdock.outbound.request import SqlAnswer, SqlFailed, SqlQuery
 from crossdock.outbound.sql_done import key_of
 from crossdock.outbound.sql_driver import Attempt, Driver, Kind, LookUp, ask_system
 from crossdock.outbound.sql_failures import failed
-from crossdock.outbound.sql_mysql import MysqlDriver
 from crossdock.outbound.sql_pool import OutOfTime, Pool
-from crossdock.outbound.sql_postgresql import PostgresqlDriver
-from crossdock.outbound.sql_sqlite import SqliteDriver
 from crossdock.outbound.sql_statement import Dialect, StatementRefused, read_statement
 from crossdock.outbound.sql_url import dialect_of, read_sql_url
 from crossdock.outbound.sql_values import bind
@@ -52,11 +49,14 @@ class SqliteFiles:
 class Databases:
     """All pools of the process; used from its event loop, closed at its end."""
 
-    def __init__(self, guard: Guard, files: SqliteFiles, *, look_up: LookUp = ask_system) -> None:
+    def __init__(
+        self, guard: Guard, files: SqliteFiles, *, look_up: LookUp = ask_system, idle_seconds: float = IDLE_SECONDS
+    ) -> None:
         """`look_up` resolves names instead of the system."""
         self._guard = guard
         self._files = files
         self._look_up = look_up
+        self._idle_seconds = idle_seconds
         self._pools: dict[str, Pool] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -99,16 +99,24 @@ class Databases:
             pool = Pool(connection, self._driver(url))
         self._pools[connection.id] = pool  # the last in the dict is the one that was used last
         if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(IDLE_SECONDS / 2, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(self._idle_seconds / 2, self._sweep)
         return pool
 
     def _driver(self, url: URL) -> Driver:
+        """Imported when the first connection of its kind is used: a start need not wait for libraries that nobody asks
+        for."""
         match dialect_of(url):
             case Dialect.SQLITE:
+                from crossdock.outbound.sql_sqlite import SqliteDriver
+
                 return SqliteDriver(Path(url.database or ""), self._files.module, self._files.own_file)
             case Dialect.POSTGRESQL:
+                from crossdock.outbound.sql_postgresql import PostgresqlDriver
+
                 return PostgresqlDriver(url, self._guard, self._look_up)
             case Dialect.MYSQL:
+                from crossdock.outbound.sql_mysql import MysqlDriver
+
                 return MysqlDriver(url, self._guard, self._look_up)
 
     def _make_room(self) -> None:
@@ -120,13 +128,13 @@ class Databases:
 
     def _sweep(self) -> None:
         """Close what nobody has used for a while."""
-        long_ago = time.monotonic() - IDLE_SECONDS
+        long_ago = time.monotonic() - self._idle_seconds
         for pool in [pool for pool in self._pools.values() if not pool.is_at_work and pool.used_at < long_ago]:
             del self._pools[pool.connection.id]
             pool.give_up()
         self._sweeper = None
         if self._pools:
-            self._sweeper = asyncio.get_running_loop().call_later(IDLE_SECONDS / 2, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(self._idle_seconds / 2, self._sweep)
 
 
 def _named(error: SqlFailed, connection: SqlConnection) -> SqlFailed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -19,6 +20,9 @@ HOSTILE = (
     "Zoë 🦊 \u2028",
     "1' UNION SELECT 'x",
 )
+
+
+AWKWARD = "'\"\\%$:;-#/*`()[]{}?@ab1\n\t\r\x1a\u2028éß🦊"
 
 
 @pytest.fixture
@@ -48,6 +52,17 @@ async def test_a_value_never_becomes_sql(shop):
 
         assert answer.rows == [{"name": value, "town": value}]
         assert shop.look("SELECT count(*) FROM customers")[0][0] == number
+
+
+async def test_any_text_comes_back_as_it_went_in(shop):
+    chance = random.Random(7)
+    texts = ["".join(chance.choices(AWKWARD, k=chance.randrange(1, 12))) for _ in range(200)]
+    cast = "::text" if shop.kind == "postgresql" else ""
+    columns = ", ".join(f":v{number}{cast} AS c{number}" for number in range(len(texts)))
+
+    (row,) = (await shop.run(f"SELECT {columns}", {f"v{number}": text for number, text in enumerate(texts)})).rows
+
+    assert list(row.values()) == texts
 
 
 @pytest.mark.parametrize("key", [None, "evt_1:step"])

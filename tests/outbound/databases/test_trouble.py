@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 
 import pytest
 
 from crossdock.outbound.connection import SqlConnection
+from crossdock.outbound.databases import MAX_POOLS
 from crossdock.outbound.request import SqlFailed, SqlQuery
 from tests.support.foreign_databases import ForeignDatabase, Speaking, databases_in
 from tests.support.mariadb import MariadbServer
@@ -285,3 +287,28 @@ async def test_nothing_of_one_step_reaches_the_next(shop):
 
     shop.options["pool_size"] = 1
     assert (await shop.run("SELECT count(*) AS n FROM orders")).rows == [{"n": 0}]
+
+
+async def test_connections_that_nobody_uses_are_closed(foreign_postgres: str, tmp_path):
+    shop = ForeignDatabase("postgresql", foreign_postgres, databases_in(tmp_path, idle_seconds=0.2))
+    ours = "SELECT pid FROM pg_stat_activity WHERE application_name = 'crossdock' AND datname = current_database()"
+    await asyncio.gather(*(shop.run("SELECT 1") for _ in range(3)))
+
+    await asyncio.to_thread(wait_until, lambda: shop.look(ours) == [])
+
+    assert (await shop.run("SELECT 1 AS one")).rows == [{"one": 1}]
+    await shop.databases.close()
+
+
+@pytest.mark.parametrize("foreign", ["sqlite"], indirect=True)
+async def test_a_bounded_number_of_connections_has_a_pool(shop):
+    path = shop.url.removeprefix("sqlite:///")
+    for number in range(MAX_POOLS + 10):
+        connection = shop.connection(id=f"con_{number}")
+        await shop.databases.execute(SqlQuery("SELECT number FROM orders", {}, "-"), connection)
+
+    await asyncio.to_thread(wait_until, lambda: 0 < _open_files(path) <= MAX_POOLS)
+
+
+def _open_files(path: str) -> int:
+    return sum(os.path.realpath(f"/proc/self/fd/{number}") == path for number in os.listdir("/proc/self/fd"))
