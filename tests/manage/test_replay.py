@@ -187,7 +187,6 @@ async def test_a_skipped_step_and_one_that_failed_and_went_on_are_taken_over(yar
 async def test_emitted_events_are_not_emitted_again_by_steps_taken_over(yard: Yard, events: Events) -> None:
     await yard.add("int_b")
     await yard.add(steps=[{"id": "tell", "emit": {"integration": "Name of int_b", "json": {}}}, note("b")])
-    yard.catalog.target = lambda _, name: yard.catalog.snapshot.by_id["int_b"]
     old = await yard.accepted()
     await ended(yard, old)
 

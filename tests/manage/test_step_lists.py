@@ -103,7 +103,7 @@ _paths = st.lists(st.lists(_parts, min_size=1, max_size=3).map(".".join), unique
 
 @given(_paths)
 def test_every_step_is_there_once_and_before_what_is_inside_it(paths: list[str]):
-    ordered = [one.id for one in in_order(map(line, paths))]
+    ordered = [one.id for one in in_order([line(path) for path in paths])]
 
     assert sorted(ordered) == sorted(paths)
     for place, path in enumerate(ordered):

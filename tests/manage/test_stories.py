@@ -102,7 +102,6 @@ async def test_a_run_that_waits_keeps_its_version(yard: Yard, events: Events, cl
 async def test_emitted_events_and_their_origin_are_told(yard: Yard, events: Events) -> None:
     await yard.add("int_b")
     await yard.add(steps=[{"id": "tell", "emit": {"integration": "Name of int_b", "json": {}}}])
-    yard.catalog.target = lambda _, name: yard.catalog.snapshot.by_id["int_b"]
 
     told = await told_once(yard, events, "succeeded", await yard.accepted())
     (child,) = told["emitted"]
