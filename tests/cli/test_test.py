@@ -83,7 +83,7 @@ def test_steps_are_told_with_how_real_they_are(crossdock: Command, trying: Answe
     ended = crossdock("test", "Orders", "--url", trying.url)
 
     assert ended.code == 1
-    assert "nothing outside was called" in ended.out
+    assert "nothing was changed or recorded" in ended.out
     assert "book (http) succeeded, not performed: its output is made up" in ended.out
     assert '{"method": "POST"}' in ended.out
     assert "builds on what is made up for book" in ended.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from crossdock.store import Store
 from crossdock.store.claims import cancel_waiting
 from crossdock.store.drafts import DraftRow, save_draft
 from crossdock.store.lanes import skip_run
+from crossdock.store.versions import VersionRow, add_version
 from tests.manage.conftest import wrong
 from tests.support.outside import outside_of
 from tests.support.trials import trials_of
@@ -236,6 +238,18 @@ async def test_a_fixed_failure(yard: Yard, trials: Trials):
     assert told["verdict"] == "fixed_failure"
     assert told["error"]["before"]["step"] == "a"
     assert told["error"]["after"] is None
+
+
+async def test_a_run_that_failed_by_its_vars_is_like_itself(yard: Yard, trials: Trials, store: Store):
+    document = {"vars": {"name": "{{ body.missing }}"}, "steps": STEPS}
+    live = await yard.add(steps=STEPS)
+    await store.write(add_version, VersionRow("int_a", 2, document, 0, "alice"))
+    yard.know(replace(live, integration=replace(live.integration, workflow_number=2)))
+    event_id = await past_event(yard, state="failed")
+
+    told = await trials.compare("ws_1", event_id, {"integration_id": "int_a", "document": document})
+
+    assert (told["verdict"], told["error"]["before"]) == ("unchanged", told["error"]["after"])
 
 
 async def test_a_run_that_has_not_ended_or_was_canceled_is_unknown(yard: Yard, trials: Trials, store: Store):

@@ -24,7 +24,11 @@ async def act(key, turns, fate, times, value):
 """
 """`fate` is what the first `times` calls with a key end in; `turns` of the event loop go by first."""
 
-LEAVES = ("transform", "attempt", "python", "python", "respond", "assert", "fail", "early", "delay", "emit")
+VARS = {"attempt": "{{ event.attempt }}"}
+FATES = st.sampled_from(["ok", "ok", "again", "stop"])
+LEAVES = (
+    "transform", "attempt", "python", "python", "respond", "assert", "fail", "early", "delay", "emit", "http", "sql",
+)  # fmt: skip
 BLOCKS = ("switch", "parallel", "for_each")
 
 
@@ -53,7 +57,7 @@ class Making:
             step["when"] = "body.n > 1"
         if self.draw(st.integers(0, 3)) == 0:
             step["on_error"] = "continue"
-        if kind in (*BLOCKS, "python") and self.draw(st.integers(0, 3)) == 0:
+        if kind in (*BLOCKS, "python", "http", "sql") and self.draw(st.integers(0, 3)) == 0:
             step["retry"] = {"attempts": 2, "delay": self.draw(st.sampled_from(["PT0S", "PT1M"]))}
         return step | self.settings(kind, step_id, value, known, depth, item=item)
 
@@ -66,7 +70,7 @@ class Making:
                 return {"transform": "{{ event.attempt }}"}
             case "python":
                 key = f"{step_id}-{{{{ item }}}}" if item else step_id
-                fate, times = draw(st.sampled_from(["ok", "ok", "again", "stop"])), draw(st.integers(1, 3))
+                fate, times = draw(FATES), draw(st.integers(1, 3))
                 arguments = {"key": key, "turns": draw(st.integers(0, 8)), "fate": fate, "times": times, "value": value}
                 return {"python": {"function": "acting:act", "arguments": arguments}}
             case "respond":
@@ -81,6 +85,13 @@ class Making:
                 return {"fail": {"message": f"{step_id} fails", "permanent": draw(st.booleans())}, "when": "body.n > 2"}
             case "early":
                 return {"fail": {"message": f"{step_id} is early", "permanent": False}, "when": "event.attempt < 2"}
+            case "http":
+                url = f"https://erp.example/{step_id}/{draw(FATES)}/{draw(st.integers(1, 3))}"
+                return {"http": {"url": url, "method": "POST", "json": value}}
+            case "sql":
+                parameters = {"step": step_id, "fate": draw(FATES), "times": draw(st.integers(1, 3))}
+                statement = "insert into t values (:step, :fate, :times)"
+                return {"sql": {"connection": "db", "statement": statement, "parameters": parameters}}
             case "delay":
                 return {"delay": {"for": draw(st.sampled_from(["PT0S", "PT5M"]))}}
             case "emit":
@@ -98,8 +109,9 @@ class Making:
                 }
 
     def value(self, known: tuple[str, ...], *, item: bool) -> Any:
-        choices = ["{{ body.n }}", "{{ event.attempt }}", 1, *(f"{{{{ steps.{step_id} }}}}" for step_id in known)]
-        return self.draw(st.sampled_from([*choices, *(["{{ item }}"] if item else [])]))
+        names = ["body.n", "event.attempt", "vars.attempt", *(f"steps.{step_id}" for step_id in known)]
+        names += ["item"] if item else []
+        return self.draw(st.sampled_from([1, *(f"{{{{ {name} }}}}" for name in names)]))
 
 
 @st.composite

@@ -43,6 +43,7 @@ class World:
     answers: list[Result] = field(default_factory=list)
     lose_after: int | None = None
     outside: Outside | None = None
+    vars: dict[str, Any] = field(default_factory=dict)
 
     def ports(self) -> WalkPorts:
         return WalkPorts(
@@ -56,7 +57,7 @@ class World:
 
     async def run(self, steps: list[Any], body: Any = None, *, attempts: int = 1) -> RunEnd:
         """Walk a run through the steps, with what is durable by now, and make its end durable."""
-        workflow = compile_workflow({"steps": steps}, 1, self.functions)
+        workflow = compile_workflow({"vars": self.vars, "steps": steps}, 1, self.functions)
         run = replace(leased(body, attempts=attempts), journal=tuple(self.journal))
         end = await walk(run, workflow, self.ports())
         if end.entry is not None:

@@ -55,8 +55,8 @@ def try_workflow(
     url: Url = DEFAULT_URL,
     token: Token = None,
 ) -> None:
-    """Take a call through a workflow and tell what each step does. Nothing is recorded; without --live, nothing outside
-    is called. Exit code 1 when the workflow fails."""
+    """Take a call through a workflow and tell what each step does. Nothing is recorded; without --live, no other system
+    is changed. Exit code 1 when the workflow fails."""
     if sum((workflow is not None, draft, version is not None)) > 1:
         raise typer.BadParameter("choose one of --workflow, --draft and --version")
     wanted: dict[str, Json] = {"mode": "live" if live else "dry_run", "event_id": event, "version": version}
@@ -125,7 +125,7 @@ def _read_recorded(given: str) -> Json:
 
 def tell_trial(trial: dict[str, Any]) -> Iterator[str]:
     """Steps, answer and reply."""
-    mode = "live test" if trial["mode"] == "live" else "dry run: nothing outside was called"
+    mode = "live test" if trial["mode"] == "live" else "dry run: nothing was changed or recorded"
     yield f"{output.colored(trial['status'])}  {mode}"
     yield ""
     for step in trial["steps"]:

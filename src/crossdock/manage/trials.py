@@ -279,15 +279,17 @@ def _passage(past: PastRun, lenient: frozenset[str]) -> Passage | None:
     result = first_result(past.journal)
     if past.state is RunState.SUCCEEDED:
         return Passage(True, records, result or NULL_RESULT, None)
-    failure = _failure_of_a_step(past)
+    failure = _failure_of_the_workflow(past)
     return None if failure is None else Passage(False, records, result, failure)
 
 
-def _failure_of_a_step(past: PastRun) -> Failure | None:
-    """The failure that a step ended the run with. An operator's word, or a lost node, leave another one."""
+def _failure_of_the_workflow(past: PastRun) -> Failure | None:
+    """The failure that the workflow ended the run with. An operator's word, or a lost node, leave another one."""
     told = past.failure
-    if told is None or told.step is None:
+    if told is None:
         return None
+    if told.step is None:  # what every run of a workflow begins with
+        return told if told.kind == "expression" and told.message.startswith("vars: ") else None
     records = [record for entry in past.journal for record in entry.steps if record.id == told.step]
     error = records[-1].error if records else None
     if error is None or (clean(error.kind), clean(error.message)) != (told.kind, told.message):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 from crossdock.catalog import Catalog, LiveIntegration, Snapshot
 from crossdock.model.advance import Broken, Ended, Paused
 from crossdock.model.comparison import Comparison, Passage, compare
+from crossdock.model.delivery import SendReport
 from crossdock.model.history import ends_of_steps
 from crossdock.model.integration import Integration
 from crossdock.model.outcome import Failure
@@ -18,12 +21,16 @@ from crossdock.model.trial import Told, Trial
 from crossdock.model.trigger import Trigger
 from crossdock.model.verdict import _with_result
 from crossdock.model.workflow import lenient_steps
+from crossdock.outbound.connection import SqlConnection
+from crossdock.outbound.request import HttpRequest, SqlAnswer, SqlFailed, SqlQuery
 from crossdock.run.compile import compile_workflow
 from crossdock.run.functions import Functions
 from crossdock.run.trials import TrialRunner
 from crossdock.run.walk import LeaseLost
 from crossdock.store.journal import entry_of, entry_row, first_result
+from tests.run.generating import VARS
 from tests.run.walking import World, event
+from tests.support.held import START
 from tests.support.outside import outside_of
 
 STARTS = 4
@@ -100,9 +107,40 @@ def runner_of(world: World) -> TrialRunner:
 
 async def go_along(world: World, past: Past, steps: list[Any]) -> tuple[Trial, Comparison]:
     """The run once more through these steps, answered from its record."""
-    workflow = compile_workflow({"steps": steps}, 0, world.functions)
+    workflow = compile_workflow({"vars": world.vars, "steps": steps}, 0, world.functions)
     trial = await runner_of(world).along(event(past.body), workflow, Told.by(past.journal, past.lenient, past.starts))
     return trial, compare(past.passage, trial)
+
+
+DATABASE = SqlConnection("con_1", 1, "db", "sqlite://")
+
+
+class Systems:
+    """Stands for other systems: a call names its fate and how often it meets it."""
+
+    def __init__(self) -> None:
+        self._calls: Counter[str] = Counter()
+        self.queries: list[SqlQuery] = []
+
+    async def call(self, request: HttpRequest, connection: object) -> SendReport:
+        step, fate, times = request.url.rsplit("/", 3)[1:]
+        await self._be_slow(step)
+        bad = self._calls[step] <= int(times) and {"again": 503, "stop": 400}.get(fate)
+        body = b'{"call":%d}' % self._calls[step]
+        return SendReport(START, START, (), bad or 200, (("content-type", "application/json"),), body)
+
+    async def execute(self, query: SqlQuery, connection: SqlConnection) -> SqlAnswer:
+        self.queries.append(query)
+        step, fate = query.parameters["step"], query.parameters["fate"]
+        await self._be_slow(step)
+        if fate != "ok" and self._calls[step] <= query.parameters["times"]:
+            raise SqlFailed("sql_failed", f"{step} fails", permanent=fate == "stop")
+        return SqlAnswer([{"call": self._calls[step]}], 1)
+
+    async def _be_slow(self, step: str) -> None:
+        self._calls[step] += 1
+        for _ in range(len(step) * 3 % 7):
+            await asyncio.sleep(0)
 
 
 def acting(functions: Functions) -> World:
@@ -114,17 +152,14 @@ def acting(functions: Functions) -> World:
         there = Integration("int_there", "yard", "there", "webhook-trigger", enabled=True, path="t", trigger=Trigger())
         return LiveIntegration(there, bytes(32))
 
-    return World(functions, outside=outside_of(functions, find_target=find_target))
-
-
-def patched(steps: list[Any], step_id: str, **changes: Any) -> list[Any]:
-    """The steps with one of the outermost changed."""
-    return [{**step, **changes} if step["id"] == step_id else step for step in steps]
-
-
-def without(past: Past, *paths: str) -> Past:
-    """As if these steps had not been recorded."""
-    kept = tuple(
-        replace(entry, steps=tuple(step for step in entry.steps if step.id not in paths)) for entry in past.journal
+    systems = Systems()
+    outside = outside_of(
+        functions, http=systems, sql=systems, find_connection=lambda *_: DATABASE, find_target=find_target
     )
-    return replace(past, journal=kept)
+    return World(functions, outside=outside, vars=VARS)
+
+
+def systems_of(world: World) -> Systems:
+    assert world.outside is not None
+    assert isinstance(world.outside.sql, Systems)
+    return world.outside.sql

@@ -13,7 +13,7 @@ from crossdock.model.outcome import Json
 from crossdock.model.run import StepStatus
 from crossdock.model.trial import Answered, Told, Trial, TrialMode, TrialStatus
 from crossdock.run.compile import compile_workflow
-from tests.run.trials.along import acting, live_through, runner_of
+from tests.run.trials.along import acting, live_through, runner_of, systems_of
 from tests.run.walking import World, event
 
 SOURCE = """
@@ -124,6 +124,20 @@ async def test_records_of_a_past_run_are_taken(world: World):
 
     assert seen(trial) == [("note", Answered.RECORDED, {"value": 1})]
     assert calls_of(world) == [1]
+
+
+async def test_a_dry_run_reads_databases_and_writes_to_none(world: World):
+    parameters = {"step": "read", "fate": "ok", "times": 1}
+    read = {"connection": "db", "statement": "select :step, :fate, :times", "parameters": parameters}
+    write = read | {"statement": "insert into t values (:step, :fate, :times)"}
+
+    trial = await attempt(world, [{"id": "read", "sql": read}, {"id": "write", "sql": write}])
+
+    assert seen(trial) == [
+        ("read", Answered.PERFORMED, {"rows": [{"call": 1}], "row_count": 1}),
+        ("write", Answered.SIMULATED, None),
+    ]
+    assert [query.reads_only for query in systems_of(world).queries] == [True]
 
 
 # --- live ------------------------------------------------------------------------------------------------------------

@@ -24,8 +24,8 @@ routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected
 async def try_workflow(cases: Cases, who: Who, integration_id: str, document: JsonBody, request: Request) -> Response:
     """Take a made-up or a past event through a workflow, and tell each step, the answer and the reply.
 
-    Nothing is recorded. In a dry run nothing outside is called; with `mode: live` steps with side effects are really
-    performed, each once.
+    Nothing is recorded. In a dry run only databases are read, nothing else outside is called; with `mode: live` steps
+    with side effects are really performed, each once.
     """
     wanted = checked(NewTrial, document, "the trial")
     trial = asyncio.ensure_future(cases.trials.attempt(who, integration_id, wanted))

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from crossdock.expressions.scope import Scope
 from crossdock.model.advance import GiveUp, TryAgain, retry_of
+from crossdock.model.expression import ExpressionError
 from crossdock.model.history import blocks_around
 from crossdock.model.outcome import Done, Failure, Json, Retry, StepOutcome, Stop, Wait
 from crossdock.model.run import StepRecord, StepStatus
 from crossdock.model.time import format_instant
 from crossdock.model.trial import Answered, Told, TrialStep
+from crossdock.outbound.connection import SqlConnection
+from crossdock.outbound.request import SqlAnswer, SqlQuery
 from crossdock.run.compile import CompiledWorkflow
+from crossdock.run.outside import SqlCalls
 from crossdock.run.steps.contract import Halt, StepContext, Steps, WorkflowStep
+from crossdock.run.steps.sql import SqlStep
 from crossdock.run.trials.recorded import Recorded
 from crossdock.run.trials.turns import Turns
 from crossdock.run.walk import perform
@@ -40,6 +46,8 @@ class TrialGuide:
         self._outputs = told.outputs
         self._recorded = Recorded(told.records)
         self._starts = told.starts
+        self._vars = workflow.vars
+        self._names_of_starts: dict[int, dict[str, Json]] = {}
         self._answers: dict[str, tuple[Answered, Json]] = {}
         """How each step that was not really performed was answered, and what it would have done."""
         self._unknown: dict[str, str] = {}
@@ -65,11 +73,17 @@ class TrialGuide:
         """A block tells its end at once."""
 
     def names_at(self, path: str, names: Mapping[str, Json]) -> Mapping[str, Json]:
-        """`event.attempt` is what it was when the step was recorded."""
+        """`event.attempt` is what it was when the step was recorded, and so are `vars`, which may depend on it."""
         start = self._recorded.start_of(path)
         if start is None or start == self._starts:
             return names
-        return Scope(names, {"event": {**names["event"], "attempt": start}})
+        if start not in self._names_of_starts:
+            own: dict[str, Json] = {"event": {**names["event"], "attempt": start}}
+            if self._vars is not None:
+                with suppress(ExpressionError):  # those of a changed workflow: they stay what they are for the others
+                    own["vars"] = self._vars.evaluate(Scope(names, own))
+            self._names_of_starts[start] = own
+        return Scope(names, self._names_of_starts[start])
 
     def after_failed_try(self, path: str, failure: Failure) -> TryAgain | GiveUp:
         """Nothing is tried again."""
@@ -100,7 +114,11 @@ class TrialGuide:
         return await perform(step, given, context)
 
     async def answer(self, step: WorkflowStep, given: Json, context: StepContext) -> StepOutcome:
-        """What a step with side effects ends in that nothing is known of: null, made up."""
+        """What a step that reaches out ends in that nothing is known of: null, made up. Reading a database changes
+        nothing, and the database is asked to refuse anything else."""
+        if isinstance(step.action, SqlStep) and step.action.is_read:
+            outside = replace(context.outside, sql=_ReadOnly(context.outside.sql))
+            return await perform(step, given, replace(context, outside=outside))
         return self._made(context.path, given)
 
     def outcome_of(self, record: StepRecord, step: WorkflowStep) -> StepOutcome:
@@ -136,6 +154,16 @@ class TrialGuide:
             return ()
         references = step.action.steps | (step.when.steps if step.when is not None else frozenset())
         return tuple(sorted(references & self._made_up))
+
+
+class _ReadOnly:
+    """Reads, and nothing else."""
+
+    def __init__(self, sql: SqlCalls) -> None:
+        self._sql = sql
+
+    async def execute(self, query: SqlQuery, connection: SqlConnection) -> SqlAnswer:
+        return await self._sql.execute(replace(query, reads_only=True), connection)
 
 
 class AlongRecord(TrialGuide):
