@@ -66,7 +66,11 @@ class Pool:
 
     async def carry_out(self, order: Order, attempt: Attempt) -> SqlAnswer:
         """The answer; Troubled, SqlFailed, OutOfTime."""
-        await self._turn(attempt)
+        try:
+            await self._turn(attempt)
+        except BaseException:
+            self._leave()
+            raise
         self._attempts.add(attempt)
         future = asyncio.get_running_loop().run_in_executor(self._threads, self._in_thread, order, attempt)
         future.add_done_callback(lambda done: self._returned(attempt, done))
@@ -97,13 +101,15 @@ class Pool:
         self._attempts.discard(attempt)
         self._free.release()
         self.used_at = time.monotonic()
-        if self._is_given_up and not self.is_at_work:
-            self._dispose()
+        self._leave()
 
     def give_up(self) -> None:
         """Close when nobody is at work any more."""
         self._is_given_up = True
-        if not self.is_at_work:
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._is_given_up and not self.is_at_work:
             self._dispose()
 
     async def close(self) -> None:

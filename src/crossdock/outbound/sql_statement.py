@@ -80,6 +80,8 @@ _REFUSED = {
     "VACUUM": "it can't be part of a transaction",
 }
 
+_TEMPORARY = frozenset({"TEMP", "TEMPORARY"})
+
 _WORD = r"(?P<word>[^\W\d][\w$]*)"
 _PARAMETER = r"(?<![\w:\])\"]):(?P<parameter>[A-Za-z_]\w*)"
 _REST = r"(?P<space>\s+)|(?P<number>\d[\w.]*)|(?P<colons>::+)|(?P<other>.)"
@@ -134,6 +136,8 @@ def read_statement(text: str, dialect: Dialect) -> Statement:
     word, outer = words[0], list(_outer_words(tokens))
     if word in _REFUSED:
         raise StatementRefused(f"{word} can't be a step: {_REFUSED[word]}")
+    if word == "CREATE" and not _TEMPORARY.isdisjoint(words[1:5]):
+        raise StatementRefused(f"what is temporary can't be made by a step: {_SESSION}")
     verb = next((each for each in outer if each in _VERBS), word) if word == "WITH" else word
     return Statement(
         parts=tuple(_joined(_parts(tokens))),

@@ -59,6 +59,8 @@ REFUSED = [
     (EVERYWHERE, "SELECT '" + "x" * MAX_STATEMENT_BYTES + "'", "longer than 64 KiB"),
     (EVERYWHERE, "  /* x */ rollback", "ROLLBACK can't be a step"),
     (EVERYWHERE, "(COMMIT)", "COMMIT can't be a step"),
+    (EVERYWHERE, "CREATE TEMPORARY TABLE t (a INTEGER)", "what is temporary can't be made by a step"),
+    (EVERYWHERE, "create or replace temp view v as select 1", "what is temporary"),
     (POSTGRESQL, "SELECT /* open", "a comment is opened and never closed"),
     (POSTGRESQL, "SELECT $1", r"written :name, not \$1"),
     (MYSQL, "SELECT /* open", "a comment is opened and never closed"),

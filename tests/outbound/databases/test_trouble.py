@@ -259,6 +259,22 @@ async def test_a_changed_connection_takes_effect_at_once(shop, tmp_path):
     assert (await shop.run("SELECT number FROM orders")).rows == [{"number": 1}]
 
 
+async def test_a_changed_connection_leaves_nothing_of_the_old_one(foreign_postgres: str, tmp_path):
+    shop = ForeignDatabase("postgresql", foreign_postgres, databases_in(tmp_path), options={"pool_size": 1})
+    slow = asyncio.create_task(shop.run("SELECT 1 AS one FROM pg_sleep(1)"))
+    late = asyncio.create_task(shop.run("SELECT 1", timeout=0.2))
+    await asyncio.sleep(0)
+
+    shop.options["pool_size"] = 2
+    await shop.run("SELECT 1 AS one")
+
+    assert (await failure_of(late)).kind == "sql_timeout"
+    assert (await slow).rows == [{"one": 1}]
+    await shop.databases.close()
+    ours = "SELECT pid FROM pg_stat_activity WHERE application_name = 'crossdock' AND datname = current_database()"
+    await asyncio.to_thread(wait_until, lambda: shop.look(ours) == [])
+
+
 async def test_no_more_connections_are_opened_than_allowed(shop):
     shop.options["pool_size"] = 2
 
