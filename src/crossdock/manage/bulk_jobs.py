@@ -17,6 +17,7 @@ from crossdock.manage.refusals import invalid
 from crossdock.model.bulk import (
     DEFAULT_RATE,
     MAX_RATE,
+    WHAT_IF_RATE,
     BulkItem,
     BulkKind,
     BulkMove,
@@ -98,7 +99,7 @@ class NewWhatIf(_Written):
     draft: Literal[True] | None = Field(default=None, description="With the draft, which is also the default.")
     version: VersionNumber | None = None
     workflow: dict[str, Any] | None = None
-    rate: Rate = DEFAULT_RATE
+    rate: Rate = WHAT_IF_RATE
 
 
 # --- use cases -------------------------------------------------------------------------------------------------------

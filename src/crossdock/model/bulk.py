@@ -114,6 +114,8 @@ class BulkItem:
 
 
 DEFAULT_RATE = 50.0
+WHAT_IF_RATE = 250.0
+"""Trying an event takes a millisecond or two of a core; others are to have the rest."""
 MAX_RATE = 1_000.0
 """Events per second."""
 MAX_BATCH = 100
