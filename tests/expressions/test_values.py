@@ -141,10 +141,21 @@ def test_each_refuses_what_is_no_list():
         ("query.urgent", False),
         (True, True),
         ("not body.missing is defined", True),
+        ("{{ body.none }}\n", False),
+        (" {{ body.none }} ", False),
+        ("{%- if body.none %}yes{% endif %}", False),
     ],
 )
 def test_conditions_give_true_or_false(condition, holds):
     assert compile_condition(condition).evaluate(NAMES) is holds
+
+
+@pytest.mark.parametrize(
+    "condition", ["{{ body.none }} and {{ body.id }}", "not {{ body.id }}", "{{ body.none }}{{ body.none }}"]
+)
+def test_a_condition_with_words_around_its_braces_is_refused_for_it_would_always_hold(condition):
+    with pytest.raises(ExpressionError, match="inside one pair of braces"):
+        compile_condition(condition)
 
 
 def test_a_compiled_tree_knows_the_steps_it_refers_to():

@@ -119,7 +119,9 @@ class _Compiler:
             raise Uncompilable(field, str(error)) from None
 
     def condition(self, text: str, field: str, names: frozenset[str]) -> Evaluate:
+        text = text.strip()  # a block of YAML ends with a line break, which would make a text of it, and that holds
         if has_code(text):
+            self._refuse_words_around(text, field)
             return self.text(text, field, names)
         try:
             code = read_code(text)
@@ -127,6 +129,17 @@ class _Compiler:
             return _code(code)
         except ExpressionError as error:
             raise Uncompilable(field, str(error)) from None
+
+    def _refuse_words_around(self, text: str, field: str) -> None:
+        """A condition with words beside its braces would be a text that is never empty, and so would always hold."""
+        try:
+            read = read_text(text)
+        except ExpressionError as error:
+            raise Uncompilable(field, str(error)) from None
+        if len(read.parts) > 1 and not read.needs_template:
+            raise Uncompilable(
+                field, "a condition is one expression: write all of it inside one pair of braces, as in {{ a and b }}"
+            )
 
     def _object(self, tree: dict[str, Json], field: str, names: frozenset[str], depth: int) -> Evaluate:
         if self._has_each and "$each" in tree:
