@@ -317,6 +317,9 @@ BULK_JOB_CRASHED = LogEvent("bulk_job.crashed", logging.ERROR, "A bulk job met a
 COMPARISON_CRASHED = LogEvent(
     "bulk_job.comparison_crashed", logging.ERROR, "Trying an event in a what-if met a fault of the program."
 )
+WORKFLOW_TESTED_LIVE = LogEvent(
+    "workflow.tested_live", logging.INFO, "Somebody tries a workflow live: its side effects are performed."
+)
 SQL_DONE_NOT_PRUNED = LogEvent(
     "sql.done_not_pruned", logging.WARNING, "Old rows of a database's table crossdock_done could not be deleted."
 )

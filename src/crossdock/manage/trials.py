@@ -9,7 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, Protocol, TypeAlias
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -31,6 +31,7 @@ from crossdock.model.states import FINAL_RUN_STATES, RunState
 from crossdock.model.trial import Told, Trial, TrialMode, TrialStatus
 from crossdock.model.verdict import Outcome
 from crossdock.model.workflow import lenient_steps
+from crossdock.observe import WORKFLOW_TESTED_LIVE, emit
 from crossdock.store import Store
 from crossdock.store.connections import connection_kinds
 from crossdock.store.drafts import draft_of
@@ -40,10 +41,13 @@ from crossdock.store.settle import clean
 from crossdock.store.versions import version
 
 TRIALS_AT_ONCE = 8
+WORKED_AT_ONCE = 200
+"""Steps that are looked through between two turns of the event loop."""
 _COMPILED_KEPT = 8
 _LARGEST_NUMBER = 2**31 - 1
 
 
+_Made = TypeVar("_Made")
 _Values: TypeAlias = dict[str, str | list[str]]
 
 
@@ -134,6 +138,8 @@ class Trials:
         past = await self._past(actor, integration_id, wanted.event_id)
         mode = TrialMode(wanted.mode)
         event = self._event(live, past, wanted, mode)
+        if mode is TrialMode.LIVE:
+            emit(WORKFLOW_TESTED_LIVE, actor=actor.name, integration=integration_id, test=event.id)
         async with self._free:
             trial = await self._ports.runner.attempt(event, workflow, self._told(past, wanted), mode)
         return self._tell(live, event, trial, mode)
@@ -152,13 +158,13 @@ class Trials:
             return _compared(event_id, Comparison(Verdict.UNKNOWN, reason))
         workflow = await self._compile(workspace_id, target["document"])
         lenient = lenient_steps(await self._ports.catalog.workflow(past.event.integration_id, past.workflow_number))
-        passage = _passage(past, lenient)
+        passage, told = await _apart(_size(past), lambda: (_passage(past, lenient), _told_by(past, lenient)))
         if passage is None:
             reason = "its end was not that of its last step: somebody decided it, or the program could not go on"
             return _compared(event_id, Comparison(Verdict.UNKNOWN, reason))
-        trial = await self._ports.runner.along(past.event, workflow, Told.by(past.journal, lenient, past.starts))
-        await asyncio.sleep(0)  # many events are compared in a row
-        return _compared(event_id, compare(passage, trial))
+        trial = await self._ports.runner.along(past.event, workflow, told)
+        comparison = await _apart(len(trial.steps), lambda: compare(passage, trial))
+        return _compared(event_id, comparison)
 
     # --- what is tried -----------------------------------------------------------------------------------------------
 
@@ -295,6 +301,22 @@ def _failure_of_the_workflow(past: PastRun) -> Failure | None:
     if error is None or (clean(error.kind), clean(error.message)) != (told.kind, told.message):
         return None
     return error
+
+
+def _size(past: PastRun) -> int:
+    return sum(len(entry.steps) for entry in past.journal)
+
+
+def _told_by(past: PastRun, lenient: frozenset[str]) -> Told:
+    return Told.by(past.journal, lenient, past.starts)
+
+
+async def _apart(size: int, work: Callable[[], _Made]) -> _Made:
+    """Do the work, in a thread where it is so much that others would have to wait for it."""
+    if size > WORKED_AT_ONCE:
+        return await asyncio.to_thread(work)
+    await asyncio.sleep(0)  # many events are compared in a row
+    return work()
 
 
 def _compared(event_id: str, comparison: Comparison) -> Json:

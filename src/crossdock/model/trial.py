@@ -82,6 +82,11 @@ class Told:
     @classmethod
     def by(cls, journal: Sequence[JournalEntry], lenient: Collection[str], starts: int) -> Told:
         """All that a finished run has recorded. `lenient` are the ids of steps whose failure lets their list go on."""
-        begun = tuple(entry for entry in journal if any(record.reused for record in entry.steps))
-        own = [record for entry in journal if entry not in begun for record in entry.steps]
-        return cls(records=ends_of_steps(own, lenient, starts), begun=begun, starts=starts)
+        begun: list[JournalEntry] = []
+        own: list[StepRecord] = []
+        for entry in journal:
+            if any(record.reused for record in entry.steps):
+                begun.append(entry)
+            else:
+                own += entry.steps
+        return cls(records=ends_of_steps(own, lenient, starts), begun=tuple(begun), starts=starts)

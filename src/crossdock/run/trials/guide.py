@@ -180,8 +180,8 @@ class AlongRecord(TrialGuide):
         """A step that is known to have begun begins, although a neighbour has failed by now."""
         if not await super().may_begin(path, None):
             return False
-        if halt is None:
-            return True
+        if halt is None or not self._recorded.has_order:
+            return halt is None or not halt.is_set
         if not self._recorded.has_begun(path):
             return await self._turns.come_last(halt)
         if not self._recorded.has_steps(path):
@@ -189,7 +189,7 @@ class AlongRecord(TrialGuide):
         return True
 
     async def before_end(self, path: str, halt: Halt | None) -> None:
-        if halt is not None and self._recorded.has_steps(path):
+        if halt is not None and self._recorded.has_order and self._recorded.has_steps(path):
             await self._take_turn(path)
 
     async def _take_turn(self, path: str) -> None:

@@ -8,6 +8,11 @@ from crossdock.model.history import blocks_around
 from crossdock.model.run import StepRecord, StepStatus
 
 
+def _matters_to_others(record: StepRecord) -> bool:
+    """A failure stops the lists beside its own, and the first answer counts."""
+    return record.status is StepStatus.FAILED or record.kind == "respond"
+
+
 class Recorded:
     """What steps ended in, and the order in which they did."""
 
@@ -15,6 +20,8 @@ class Recorded:
         self._last = records
         self._blocks = {block for path in self._last for block in blocks_around(path)}
         self._order = {path: position for position, path in enumerate(self._last)}
+        self.has_order = any("." in path and _matters_to_others(record) for path, record in records.items())
+        """Whether it makes a difference which of the steps that stood side by side ended first."""
 
     def find(self, path: str, kind: str) -> StepRecord | None:
         """What came of the step, if it was of this kind and was performed."""
