@@ -252,6 +252,18 @@ async def test_a_secret_that_the_endpoint_repeats_is_hidden(caller: HttpCaller, 
     assert base64.b64encode(b"crossdock%26co").decode()[:12] not in repr(report)
 
 
+async def test_a_short_secret_that_the_endpoint_repeats_is_hidden_too(caller: HttpCaller, system: System) -> None:
+    async def tell_tales(request: Received) -> web.StreamResponse:
+        return web.json_response({"error": "invalid_client", "error_description": "not s3cr3t"}, status=401)
+
+    system.at("/token", tell_tales)
+    client = OAuthClient("crossdock", "s3cr3t", client_of(system).token_endpoint_url)
+
+    report = await call(caller, HttpConnection("con_1", 1, "ERP", system.url, client))
+
+    assert "not [redacted]" in (report.error or "")
+
+
 async def test_a_token_that_the_called_system_repeats_is_hidden(
     caller: HttpCaller, system: System, endpoint: TokenEndpoint
 ) -> None:

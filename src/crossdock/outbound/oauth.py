@@ -112,7 +112,7 @@ class Tokens:
         granted = read_grant(report)
         if isinstance(granted, Token):
             return granted
-        mask = Mask(secrets_of(client))
+        mask = Mask(secrets_of(client), shortest=3)  # short ones too: only people read this, so nothing is spoilt
         return NoToken(f"no access token: {mask.text(granted.message)}", granted.permanent, granted.retry_after)
 
     def _note_told_in_body(self, whose: _Key) -> None:

@@ -56,10 +56,10 @@ def shown_headers(headers: Iterable[tuple[str, str]]) -> Pairs:
 
 
 class Mask:
-    """Hides texts in whatever comes back."""
+    """Hides texts in whatever comes back, those of `shortest` characters and more."""
 
-    def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in _forms(secret)}
+    def __init__(self, secrets: Iterable[str], *, shortest: int = SHORTEST_SECRET) -> None:
+        forms = {form for secret in secrets if len(secret) >= shortest for form in _forms(secret)}
         self._texts = sorted(forms, key=len, reverse=True)  # a longer one may hold a shorter one
         self._bytes = [text.encode() for text in self._texts]
 
