@@ -109,6 +109,8 @@ class SqliteDriver:
             return Trouble(Kind.NO_TABLE, words)
         if code == _DENIED:
             words = "not authorized: a step can't attach files, load extensions or set PRAGMAs"
+        if code == _INTERRUPTED:
+            words = "the statement took longer than the step's timeout, or the connection's, allows"
         return Trouble(_KINDS.get(code, Kind.ERROR), words)
 
     def _check_file(self) -> None:

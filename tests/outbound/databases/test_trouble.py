@@ -49,6 +49,7 @@ async def test_the_database_ends_what_takes_too_long(shop):
     failure = await failure_of(shop.run(SLOW[shop.kind], timeout=0.3))
 
     assert (failure.kind, failure.permanent) == ("sql_timeout", False)
+    assert "time" in str(failure)
     assert (await shop.run("SELECT 1 AS one")).rows == [{"one": 1}]
 
 
