@@ -213,6 +213,7 @@ async def test_outputs_of_items_are_bounded_together(world: World):
 
 async def test_a_delay_waits_until_its_time_and_once_only(world: World):
     steps = [{"id": "wait", "delay": {"for": "PT5M"}}, {"id": "done", "transform": "done"}]
+    began = world.clock.now
 
     first = await world.run(steps)
     too_early = await world.run(steps)
@@ -222,7 +223,8 @@ async def test_a_delay_waits_until_its_time_and_once_only(world: World):
     assert isinstance(first, Paused)
     assert isinstance(too_early, Paused)
     assert too_early.until == first.until == later(world.clock.now, 0)
-    assert world.record("wait").status is StepStatus.SUCCEEDED
+    record = world.record("wait")
+    assert (record.status, record.started_at, record.finished_at) == (StepStatus.SUCCEEDED, began, later(began, 300))
     assert answer(end) == "done"
 
 

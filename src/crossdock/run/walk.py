@@ -226,7 +226,8 @@ class _Turn:
         self._path = path
         self._known = known
         self._place = place
-        self._started_at = walk.ports.now()
+        has_waited = known is not None and known.until is not None
+        self._started_at = known.started_at if known is not None and has_waited else walk.ports.now()
         self.given: Json = None
 
     async def go(self) -> Stop | Wait | Halted | None:
