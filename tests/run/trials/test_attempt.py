@@ -165,6 +165,7 @@ async def test_a_live_test_shows_what_it_would_emit_and_does_not(world: World):
     trial = await attempt(world, [emit], mode=TrialMode.LIVE)
 
     assert trial.steps[0].would["json"] == {"n": 1}
+    assert trial.steps[0].answered is Answered.SIMULATED
     assert trial.steps[0].record.output["integration"] == "there"
     assert world.journal == []
 
