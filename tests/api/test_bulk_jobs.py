@@ -227,6 +227,16 @@ async def test_a_wrong_what_if_is_refused_by_its_field(api: Api, asked: Any, fie
     assert [(each["field"], words in each["message"]) for each in answer.json["errors"]] == [(field, True)]
 
 
+async def test_a_what_if_with_a_draft_that_does_not_compile_is_refused_at_once(api: Api) -> None:
+    made = await api.make()
+    place = f"/api/v1/integrations/{made['id']}"
+    await api.call("PUT", f"{place}/workflow/draft", {"document": {"steps": [{}]}})
+
+    answer = await api.call("POST", f"{place}/what-if", {"draft": True})
+
+    assert (answer.status, answer.json["errors"][0]["field"]) == (422, "workflow.steps[0].id")
+
+
 # --- refusals ---
 
 

@@ -242,15 +242,17 @@ class BulkJobs:
         given = [name for name in ("draft", "version", "workflow") if getattr(wanted, name) is not None]
         if len(given) > 1:
             raise _wrong(given[1], f"goes without {given[0]}: events are tried with one workflow")
+        rules = await self._integrations.rules(actor)
         if wanted.workflow is not None:
             check_size(wanted.workflow)
-            (await self._integrations.rules(actor)).check_workflow(wanted.workflow)
+            rules.check_workflow(wanted.workflow)
             return {"workflow": True}, wanted.workflow
         if wanted.version is not None:
             return {"version": wanted.version}, await self._version(integration_id, "version", wanted.version)
         draft = await self._ports.store.read(draft_of, integration_id)
         if draft is None:
             raise _wrong("draft", "the integration has no draft; save one, or give version or workflow")
+        rules.check_workflow(draft.document)  # one mistake, told once, and not for each event
         return {"draft": True}, draft.document
 
     async def _add(
