@@ -118,8 +118,24 @@ async def test_an_answer_that_can_not_be_given_is_a_failure(world, settings, kin
 async def test_a_failed_expression_names_what_is_missing(world):
     end = await world.run([{"id": "a", "transform": {"x": "{{ body.customer.nr }}"}}], {"customer": {"id": 1}})
 
-    assert end.failure.message == "body.customer.nr is not there; body.customer has id"
+    assert end.failure.message == "transform.x: body.customer.nr is not there; body.customer has id"
     assert world.record("a").error == end.failure
+
+
+@pytest.mark.parametrize(
+    ("step", "place"),
+    [
+        ({"transform": {"deep": {"lines": [1, {"y": "{{ body.nr }}"}]}}}, "transform.deep.lines[1].y"),
+        ({"transform": {"$each": {"over": [1], "value": {"n": "{{ item.nr }}"}}}}, "transform.$each.value.n"),
+        ({"transform": 1, "when": "body.nr > 1"}, "when"),
+        ({"fail": {"message": "no {{ body.nr }}"}}, "fail.message"),
+        ({"for_each": {"over": [1], "steps": [{"id": "b", "transform": ["{{ item.nr }}"]}]}}, "transform[0]"),
+    ],
+)
+async def test_an_error_names_the_place_in_its_step(world, step: Any, place: str):
+    end = await world.run([{"id": "a", **step}], {})
+
+    assert end.failure.message.startswith(f"{place}: ")
 
 
 async def test_fail_ends_the_run_with_its_own_answer(world):
@@ -310,7 +326,7 @@ async def test_vars_that_can_not_be_worked_out_fail_the_run(world: World):
     end = await walk(leased({}), compile_workflow(document), world.ports())
 
     assert isinstance(end, Broken)
-    assert end.failure.message.startswith("vars: body.name is not there")
+    assert end.failure.message.startswith("workflow.vars.name: body.name is not there")
 
 
 def test_vars_see_no_steps():

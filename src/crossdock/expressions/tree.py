@@ -51,20 +51,24 @@ class CompiledTree:
 
 
 def compile_value(
-    tree: Json, field: str = "", *, names: Collection[str] = NAMES, has_each: bool = False
+    tree: Json, field: str = "", *, names: Collection[str] = NAMES, has_each: bool = False, place: str = ""
 ) -> CompiledTree:
     """Compile a JSON tree; Uncompilable names the place inside it.
 
     `names` is what expressions may begin with. With `has_each`, an object `{"$each": {over, as, value}}` becomes the
-    list of `value` for each element of `over`.
+    list of `value` for each element of `over`. With `place`, errors of its evaluation begin with it and with the way
+    from there to the text that they are about: `transform.lines[1].sku: ...`.
     """
-    compiler = _Compiler(has_each)
+    compiler = _Compiler(has_each, field, place)
     evaluate = compiler.tree(tree, field, frozenset(names), 0)
     return CompiledTree(evaluate, compiler.is_constant, frozenset(compiler.steps))
 
 
-def compile_condition(text: Json, field: str = "", *, names: Collection[str] = NAMES) -> CompiledTree:
-    """Compile a condition: code with or without braces, or `true` and `false`. It gives a bool.
+def compile_condition(
+    text: Json, field: str = "", *, names: Collection[str] = NAMES, place: str = ""
+) -> CompiledTree:
+    """Compile a condition: code with or without braces, or `true` and `false`. It gives a bool. `place` begins errors
+    of its evaluation.
 
     Empty text, zero, null, an empty list and an empty object count as false. So does the text `false`, because that
     is how a query parameter says it.
@@ -73,7 +77,7 @@ def compile_condition(text: Json, field: str = "", *, names: Collection[str] = N
         return CompiledTree(lambda _: text, True, frozenset())
     if not isinstance(text, str):
         raise Uncompilable(field, "a condition is an expression, such as {{ body.total > 100 }}")
-    compiler = _Compiler(False)
+    compiler = _Compiler(False, field, place)
     evaluate = compiler.condition(text, field, frozenset(names))
 
     def holds(names: Mapping[str, Json]) -> bool:
@@ -86,8 +90,10 @@ def compile_condition(text: Json, field: str = "", *, names: Collection[str] = N
 class _Compiler:
     """Goes through one tree and gathers what it refers to."""
 
-    def __init__(self, has_each: bool) -> None:
+    def __init__(self, has_each: bool, field: str, place: str) -> None:
         self._has_each = has_each
+        self._field = field
+        self._place = place
         self.steps: set[str] = set()
         self.is_constant = True
 
@@ -111,10 +117,11 @@ class _Compiler:
             read = read_text(text)
             self._note_references(tuple(read.codes), names)
             if len(read.parts) == 1 and isinstance(read.parts[0], Code) and read.parts[0].opening == "{{":
-                return _code(read.parts[0])
+                return self._placed(_code(read.parts[0]), field)
             if read.needs_template:
-                return EngineTemplate(read).evaluate
-            return _joined([part if isinstance(part, str) else _code(part) for part in read.parts])
+                return self._placed(EngineTemplate(read).evaluate, field)
+            joined = _joined([part if isinstance(part, str) else _code(part) for part in read.parts])
+            return self._placed(joined, field)
         except ExpressionError as error:
             raise Uncompilable(field, str(error)) from None
 
@@ -126,7 +133,7 @@ class _Compiler:
         try:
             code = read_code(text)
             self._note_references((code,), names)
-            return _code(code)
+            return self._placed(_code(code), field)
         except ExpressionError as error:
             raise Uncompilable(field, str(error)) from None
 
@@ -140,6 +147,20 @@ class _Compiler:
             raise Uncompilable(
                 field, "a condition is one expression: write all of it inside one pair of braces, as in {{ a and b }}"
             )
+
+    def _placed(self, evaluate: Evaluate, field: str) -> Evaluate:
+        """The evaluation of one text, whose errors say where it stands."""
+        if not self._place:
+            return evaluate
+        place = self._place + field.removeprefix(self._field)
+
+        def placed(names: Mapping[str, Json]) -> Json:
+            try:
+                return evaluate(names)
+            except ExpressionError as error:
+                raise ExpressionError(f"{place}: {error}") from None
+
+        return placed
 
     def _object(self, tree: dict[str, Json], field: str, names: frozenset[str], depth: int) -> Evaluate:
         if self._has_each and "$each" in tree:

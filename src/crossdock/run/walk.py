@@ -138,7 +138,7 @@ class _Walk:
             try:
                 names["vars"] = self._workflow.vars.evaluate(names)
             except ExpressionError as error:
-                return Broken(self._entry(), Failure("expression", f"vars: {error}", permanent=True), self.result)
+                return Broken(self._entry(), Failure("expression", str(error), permanent=True), self.result)
         place = _Place("", names, names["steps"], False, None)
         match await self.through(self._workflow.steps, place):
             case Stop(failure, result):

@@ -40,7 +40,7 @@ def require_object(
 def value_at(settings: Json, field: str, names: Collection[str]) -> CompiledTree:
     """Compile the settings as a tree with expressions over `names`, and `$each`."""
     try:
-        return compile_value(settings, field, names=names, has_each=True)
+        return compile_value(settings, field, names=names, has_each=True, place=_inside_step(field))
     except Uncompilable as error:
         refuse(error.field, str(error))
 
@@ -53,9 +53,17 @@ def text_at(settings: Json, field: str, names: Collection[str]) -> CompiledTree:
 
 def condition_at(settings: Json, field: str, names: Collection[str]) -> CompiledTree:
     try:
-        return compile_condition(settings, field, names=names)
+        return compile_condition(settings, field, names=names, place=_inside_step(field))
     except Uncompilable as error:
         refuse(error.field, str(error))
+
+
+_WAY_TO_STEP = re.compile(r".*\bsteps\[\d+\]\.")
+
+
+def _inside_step(field: str) -> str:
+    """A field without the way to its step, which failures name by the step's path."""
+    return _WAY_TO_STEP.sub("", field)
 
 
 def failure_kind_at(settings: Json, field: str) -> str:
