@@ -70,6 +70,14 @@ async def test_a_dry_run_performs_pure_steps_and_shows_what_others_would_do(worl
     assert calls_of(world) == []
 
 
+async def test_a_dry_run_tells_what_could_not_be_handed_over(world: World):
+    trial = await attempt(world, [{"id": "hand", "emit": {"integration": "Nobody", "json": {"n": 1}}}])
+
+    assert trial.status is TrialStatus.FAILED
+    assert trial.failure is not None
+    assert trial.failure.kind == "unknown_integration"
+
+
 async def test_given_outputs_are_taken(world: World):
     steps = [note(1), {"id": "answer", "respond": {"json": "{{ steps.note.value }}"}}]
 
