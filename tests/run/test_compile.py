@@ -131,3 +131,28 @@ def test_a_missing_function_is_refused_when_functions_are_known(functions_of):
 
     with pytest.raises(Invalid, match="work has no function 'bok'; there are: book"):
         compile_workflow({"steps": steps}, 1, functions)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"wrong": 1}, "missing a required argument: 'order'"),
+        ({"order": 1, "wrong": 2}, "unexpected keyword argument 'wrong'"),
+        ({}, "missing a required argument: 'order'"),
+    ],
+)
+def test_arguments_that_a_function_does_not_take_are_refused(functions_of, arguments, words):
+    functions = functions_of("def book(order, *, context, note=None): ...\n")
+    call = {"function": "work:book", "arguments": arguments}
+
+    with pytest.raises(Invalid, match=words) as caught:
+        compile_workflow({"steps": [{"id": "c", "python": call}]}, 1, functions)
+
+    assert caught.value.errors[0].field == "workflow.steps[0].python.arguments"
+
+
+def test_arguments_that_a_function_takes_are_accepted(functions_of):
+    functions = functions_of("def book(order, *, context, **more): ...\n")
+    call = {"function": "work:book", "arguments": {"order": 1, "other": 2}}
+
+    assert compile_workflow({"steps": [{"id": "c", "python": call}]}, 1, functions).steps

@@ -119,6 +119,20 @@ class Functions:
             return str(missing)
         return None
 
+    def misfit(self, name: str, arguments: Collection[str]) -> str | None:
+        """Why the function can't be called with arguments of these names; None when it can, or when nobody can tell."""
+        function = self.find(name)
+        given = dict.fromkeys([*arguments, "context"] if function.takes_context else arguments)
+        try:
+            signature = inspect.signature(function.callable)
+        except (TypeError, ValueError):  # a function written in C may not tell
+            return None
+        try:
+            signature.bind(**given)
+        except TypeError as error:
+            return f"{name}{signature} can't be called so: {error}"
+        return None
+
     async def call(self, function: Function, arguments: Mapping[str, Json], context: Json, timeout: float) -> Any:
         """What the function returns or raises; TimedOut after `timeout` seconds, TooManyHang.
 

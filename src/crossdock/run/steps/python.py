@@ -112,6 +112,9 @@ def compile_python(settings: Json, field: str, around: Compiling) -> PythonCall:
     for name in arguments:
         if not isinstance(name, str) or not name.isidentifier():
             refuse(f"{field}.arguments.{name}", "this can't be the name of an argument")
+    misfit = around.functions.misfit(function, arguments) if around.functions is not None else None
+    if misfit is not None:
+        refuse(f"{field}.arguments", misfit)
     isolation = written.get("isolation", THREAD)
     if isolation not in (THREAD, PROCESS):
         refuse(f"{field}.isolation", "thread or process is needed")
