@@ -64,9 +64,7 @@ def compile_value(
     return CompiledTree(evaluate, compiler.is_constant, frozenset(compiler.steps))
 
 
-def compile_condition(
-    text: Json, field: str = "", *, names: Collection[str] = NAMES, place: str = ""
-) -> CompiledTree:
+def compile_condition(text: Json, field: str = "", *, names: Collection[str] = NAMES, place: str = "") -> CompiledTree:
     """Compile a condition: code with or without braces, or `true` and `false`. It gives a bool. `place` begins errors
     of its evaluation.
 
