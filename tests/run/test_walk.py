@@ -326,7 +326,7 @@ async def test_vars_that_can_not_be_worked_out_fail_the_run(world: World):
     end = await walk(leased({}), compile_workflow(document), world.ports())
 
     assert isinstance(end, Broken)
-    assert end.failure.message.startswith("workflow.vars.name: body.name is not there")
+    assert end.failure.message.startswith("vars.name: body.name is not there")
 
 
 def test_vars_see_no_steps():

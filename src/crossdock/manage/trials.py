@@ -295,7 +295,7 @@ def _failure_of_the_workflow(past: PastRun) -> Failure | None:
     if told is None:
         return None
     if told.step is None:  # what every run of a workflow begins with
-        return told if told.kind == "expression" and told.message.startswith("vars: ") else None
+        return told if told.kind == "expression" and told.message.startswith("vars.") else None
     records = [record for entry in past.journal for record in entry.steps if record.id == told.step]
     error = records[-1].error if records else None
     if error is None or (clean(error.kind), clean(error.message)) != (told.kind, told.message):

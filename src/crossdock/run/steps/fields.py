@@ -58,7 +58,7 @@ def condition_at(settings: Json, field: str, names: Collection[str]) -> Compiled
         refuse(error.field, str(error))
 
 
-_WAY_TO_STEP = re.compile(r".*\bsteps\[\d+\]\.")
+_WAY_TO_STEP = re.compile(r"^(?:.*\bsteps\[\d+\]|workflow)\.")
 
 
 def _inside_step(field: str) -> str:
