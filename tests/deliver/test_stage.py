@@ -285,8 +285,10 @@ async def test_room_that_was_not_needed_is_free_again(yard: Yard, sink: Sink) ->
 
 async def test_a_claim_whose_answer_was_lost_is_noticed_and_sent(yard: Yard, sink: Sink) -> None:
     await yard.add("int_a", sink.url)
-    owed = await yard.owe()
+    due_at = later(yard.clock.now, 60)  # not before the batch is held: an earlier look would send it as ever
+    owed = await yard.ledger.owe_reply(due_at, "int_a")
     async with Batch(yard.store):
+        yard.clock.now = due_at
         yard.stage.wake()
         await until(lambda: yard.store.waiting == 1)
         lost = yard.store.submit(LostAnswers())
