@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+
+from tests.support.moments import moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,10 @@ class Received:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    arrived_at: int = 0
+    """The moment at which its head had come."""
+    sender: str = ""
+    """Who sent it, as far as `sender_of` can tell."""
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -43,6 +49,7 @@ class Sink:
         self.requests: list[Received] = []
         self.answers: deque[Answer] = deque()
         self.otherwise = Answer()
+        self.sender_of: Callable[[web.BaseRequest], str] = lambda _request: ""
         self._arrived = asyncio.Condition()
         self._runner: web.ServerRunner | None = None
         self.port = 0
@@ -80,9 +87,10 @@ class Sink:
             await self._runner.cleanup()
 
     async def _take(self, request: web.BaseRequest) -> web.StreamResponse:
+        arrived_at, sender = moment(), self.sender_of(request)
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        received = Received(request.method, request.path, dict(request.query), headers, body)
+        received = Received(request.method, request.path, dict(request.query), headers, body, arrived_at, sender)
         answer = self.answers.popleft() if self.answers else self.otherwise
         async with self._arrived:
             self.requests.append(received)

@@ -1,12 +1,16 @@
-"""`scripts/faults`: the long form of the kill tests, with figures.
+"""`scripts/faults`: the long forms of the fault tests, with figures.
 
-    scripts/faults --kills 200                     SQLite
+    scripts/faults --kills 200                        one process on SQLite
     scripts/faults --kills 100 --database postgresql
-    scripts/faults --steps --kills 50              runs with steps of every kind
-    scripts/faults --power-losses 200              SQLite, without what the disk had not confirmed
+    scripts/faults --kills 50 --steps                 runs with steps of every kind
+    scripts/faults --power-losses 200                 SQLite, without what the disk had not confirmed
+    scripts/faults --nodes 3 --kills 300              one of three nodes on one PostgreSQL, in turns
+    scripts/faults --zombies 200                      a node is frozen, and goes on after others have taken over
+    scripts/faults --database-stops 200               PostgreSQL stopped in immediate mode; nodes stay
+    scripts/faults --backends 200                     connections of nodes ended by PostgreSQL, the listener's included
 
 Exit code 1 when anything was lost, repeated after it was recorded, out of order or left unfinished. Ctrl-C stops after
-the kill under way and reports what there is.
+the fault under way and reports what there is. With `--keep FILE` the next start goes on from there.
 """
 
 from __future__ import annotations
@@ -18,32 +22,30 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.support.postgres import OwnServer
-from tests.system.killing import Plan, Report, kill_repeatedly
+from tests.system import cluster_modes, single_modes
+from tests.system.fault_mode import Mode, Report
 from tests.system.ledger import Promises
-from tests.system.powerloss import PowerReport, lose_power_repeatedly
-from tests.system.step_killing import StepReport, kill_steps_repeatedly
+
+MODES: tuple[Mode, ...] = (*single_modes.MODES, *cluster_modes.MODES)
+USUAL = 50
+"""So often the first mode is carried out where none is named."""
 
 
-def main() -> int:
-    options = _read_options()
+def main(arguments: Sequence[str]) -> int:
+    options, mode = read_options(arguments)
     console = Console()
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="crossdock-faults-") as folder:
-        if options.power_losses:
-            report: Report | StepReport | PowerReport = asyncio.run(
-                lose_power_repeatedly(Path(folder), options.power_losses)
-            )
-        else:
-            report = _kill(Path(folder), options, console)
-    document = {"seconds": round(time.monotonic() - started, 1), "database": options.database, **asdict(report)}
+        report = asyncio.run(_measure(mode, Path(folder), options, console))
+    seconds = round(time.monotonic() - started, 1)
+    document = {"mode": mode.name, "seed": options.seed, "seconds": seconds, **report.document()}
     problems = report.problems()
     _show(console, document, problems)
     if options.json:
@@ -51,59 +53,61 @@ def main() -> int:
     return 1 if problems else 0
 
 
-def _read_options() -> argparse.Namespace:
+def read_options(arguments: Sequence[str]) -> tuple[argparse.Namespace, Mode]:
+    """What to do how often; one mode, the first one where none is named."""
     parser = argparse.ArgumentParser(
         prog="scripts/faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--steps", action="store_true", help="under a load of runs with steps of every kind")
-    parser.add_argument("--power-losses", type=int, default=0, help="simulate this many losses of power instead")
-    parser.add_argument("--database", default="sqlite", help="sqlite, postgresql (a server of its own), or an URL")
-    parser.add_argument("--shortest", type=float, default=0.6, help="least seconds between two kills")
-    parser.add_argument("--longest", type=float, default=2.0)
+    choice = parser.add_mutually_exclusive_group()
+    for mode in MODES:
+        choice.add_argument(mode.option, dest=mode.name, type=int, metavar="N", help=mode.help)
+    for add_options in dict.fromkeys(mode.add_options for mode in MODES if mode.add_options):
+        add_options(parser)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--json", type=Path, help="where to write the figures")
-    return parser.parse_args()
+    options = parser.parse_args(arguments)
+    mode = next((mode for mode in MODES if getattr(options, mode.name) is not None), MODES[0])
+    options.faults = USUAL if getattr(options, mode.name) is None else getattr(options, mode.name)
+    if options.faults < 1:
+        parser.error(f"{mode.option} takes the number of faults, at least 1")
+    return options, mode
 
 
-def _kill(folder: Path, options: argparse.Namespace, console: Console) -> Report | StepReport:
-    plan = Plan(options.kills, options.shortest, options.longest, seed=options.seed)
-    server = OwnServer(durable=True) if options.database == "postgresql" else None
-    url = server.url(server.create_database()) if server else None if options.database == "sqlite" else options.database
+async def _measure(mode: Mode, folder: Path, options: argparse.Namespace, console: Console) -> Report:
     stop_asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop_asked.set)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    try:
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task("kills", total=plan.kills)
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(mode.name, total=options.faults)
 
-            def on_kill(number: int, promises: Promises) -> bool:
-                told = len(promises.accepted) + len(promises.answered)
-                progress.update(task, completed=number, description=f"kills, {told:,} promises")
-                return not stop_asked.is_set()
+        def on_fault(number: int, promises: Promises) -> bool:
+            told = len(promises.accepted) + len(promises.answered)
+            progress.update(task, completed=number, description=f"{mode.name}, {told:,} promises")
+            return not stop_asked.is_set()
 
-            async def carry_out() -> Report | StepReport:
-                asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop_asked.set)
-                kill = kill_steps_repeatedly if options.steps else kill_repeatedly
-                return await kill(folder, plan, database=url, on_kill=on_kill)
-
-            return asyncio.run(carry_out())
-    finally:
-        if server is not None:
-            server.remove()
+        return await mode.measure(folder, options, on_fault)
 
 
 def _show(console: Console, document: dict[str, Any], problems: dict[str, list[str]]) -> None:
     for name, value in document.items():
-        if not isinstance(value, dict | list):
+        if isinstance(value, dict) and name not in ("findings", "wrong"):
+            _show_figures(console, value)
+        elif not isinstance(value, dict | list):
             console.print(
-                f"{name.replace('_', ' '):>20}  {value:,}" if isinstance(value, int) else f"{name:>20}  {value}"
+                f"{name.replace('_', ' '):>28}  {value:,}" if isinstance(value, int) else f"{name:>28}  {value}"
             )
-    for name, count in document.get("interrupted", {}).items():
-        console.print(f"{name:>20}  {count:,}")
     for name, examples in problems.items():
-        console.print(f"[red]{name}[/red]: {', '.join(examples)}")
+        console.print(f"[red]{name}[/red]: {', '.join(examples)}", highlight=False)
     console.print("[red]FAILED[/red]" if problems else "nothing lost, nothing repeated, order kept")
 
 
+def _show_figures(console: Console, figures: dict[str, Any]) -> None:
+    for name, value in figures.items():
+        shown = (
+            ", ".join(f"{key} {number}" for key, number in value.items()) if isinstance(value, dict) else f"{value:,}"
+        )
+        console.print(f"{name:>28}  {shown}")
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
