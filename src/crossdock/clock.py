@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import uuid_utils
 
+from crossdock.model.epoch import Epoch
 from crossdock.model.time import Instant
 
 Clock: TypeAlias = Callable[[], Instant]
@@ -22,11 +23,24 @@ class Sources:
 
     now: Clock
     fraction: Fraction
-    node_id: str
+    epoch: Epoch
+
+    @property
+    def node_id(self) -> str:
+        """Which node this is at the moment: it changes when this node was taken for dead."""
+        return self.epoch.node_id
 
 
 def system_now() -> Instant:
     return time.time_ns() // 1_000
+
+
+def system_monotonic() -> float:
+    """Seconds that only grow, those of a suspended machine included."""
+    return time.clock_gettime(_SUSPENSION_COUNTS)
+
+
+_SUSPENSION_COUNTS: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 system_fraction: Fraction = random.random

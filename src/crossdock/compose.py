@@ -23,7 +23,7 @@ import uvloop
 from crossdock import __version__, observe
 from crossdock.api import UseCases, create_api
 from crossdock.catalog import Catalog
-from crossdock.clock import Sources, new_id, system_fraction, system_now
+from crossdock.clock import Sources, new_id, system_fraction, system_monotonic, system_now
 from crossdock.deliver.preview import preview_reply
 from crossdock.deliver.stage import DeliverStage
 from crossdock.manage.actor import Actor
@@ -45,6 +45,7 @@ from crossdock.manage.tokens import AdminToken, Tokens
 from crossdock.manage.trials import TrialPorts, Trials
 from crossdock.manage.workflows import Workflows
 from crossdock.model.bulk import BulkKind
+from crossdock.model.epoch import Epoch
 from crossdock.model.errors import CrossdockError, Misconfigured, StoreUnavailable
 from crossdock.model.outcome import Json
 from crossdock.model.time import format_instant
@@ -69,9 +70,12 @@ from crossdock.server.serve import Address, WebServer
 from crossdock.server.tls import load_tls
 from crossdock.settings import ALL_ROLES, Settings
 from crossdock.store import Store
+from crossdock.store.claims import Rescued
 from crossdock.store.configuration import ensure_workspace
 from crossdock.store.database import open_database, sqlite_module
 from crossdock.store.nodes import list_nodes
+from crossdock.store.signals import Signals
+from crossdock.store.transfer_marks import check_marks, shown_place
 from crossdock.ui import Pages, first_sign_in_path
 from crossdock.vault import LOCAL_TOKEN_FILE, load_vault, local_secret
 from crossdock.watch.bulk import BulkWork, Deed
@@ -158,7 +162,9 @@ class Node:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.id = new_id("node")
+        is_alone = settings.database_url.startswith("sqlite")
+        self.epoch = Epoch(new_id("node"), system_monotonic, is_alone=is_alone)
+        self.sources = Sources(system_now, system_fraction, self.epoch)
         self.metrics = Observe()
         self.store = Store(open_database(settings.database_url), self.metrics.commit)
         self.vault = load_vault(settings.data, settings.secret("master_key"))
@@ -175,16 +181,19 @@ class Node:
         self.outside = Outside(
             self.functions, self.caller, self.databases, self.catalog.connection, self.catalog.target
         )
-        self.answers = Answers()
+        self.signals = Signals()
+        self.answers = Answers(self.signals, self.epoch)
         self._looking: asyncio.Task[None] | None = None
         self._wire_stages()
 
     def _wire_stages(self) -> None:
         store, catalog, announce = self.store, self.catalog, self.answers.announce
-        sources = Sources(system_now, system_fraction, self.id)
+        sources = self.sources
         self.deliver = DeliverStage(store, catalog, self.sender, self.metrics, sources=sources)
         settling = Settling(catalog, self.deliver, announce, self.metrics, sources=sources)
-        self.run = RunStage(store, catalog, self.outside, settling, announce, self.metrics, sources=sources)
+        self.run = RunStage(
+            store, catalog, self.outside, settling, announce, self.metrics, sources=sources, signals=self.signals
+        )
         self.upkeep = Upkeep(
             self.store,
             self.catalog,
@@ -200,16 +209,33 @@ class Node:
             self.run,
             self.answers,
             self.metrics,
-            clock=system_now,
+            sources=sources,
             is_full=self.upkeep.is_full,
         )
         self.liveness = Liveness(
             self.store,
             self.metrics,
-            self.run.fail_lost,
+            self,
             sources=sources,
+            monotonic=system_monotonic,
             ttl_seconds=self.settings.lease_ttl,
+            heartbeat_seconds=self.settings.heartbeat,
+            roles=",".join(sorted(self.settings.roles)),
+            address=self.settings.url_at(self.settings.port),
         )
+
+    # --- what happens to nodes -------------------------------------------------------------------------------------
+
+    async def rescued(self, rescued: Rescued) -> None:
+        """Runs of dead nodes are free now."""
+        await self.run.fail_lost(rescued)
+        self.deliver.wake()
+
+    async def abandon(self) -> None:
+        """This node was taken for dead: nothing that it held is its own any more."""
+        await self.run.abandon()
+        await self.deliver.abandon()
+        await self.bulk.abandon()
 
     # --- start -----------------------------------------------------------------------------------------------------
 
@@ -221,6 +247,7 @@ class Node:
             tls = load_tls(settings.tls_cert, settings.tls_key, system_now())
         self.store.start()
         await self.liveness.register()
+        await self.store.read(check_marks, shown_place(self.store.database))  # a transfer may have begun meanwhile
         self.workspace_id = await self.store.write(ensure_workspace, new_id("wsp"), DEFAULT_WORKSPACE, system_now())
         await self.catalog.reload()
         await self.liveness.rescue()  # recovery; after the configuration, which says what becomes of lost runs
@@ -236,7 +263,7 @@ class Node:
         gc.collect()
         gc.freeze()  # what was loaded stays; the collector need not walk through it again and again
         gc.set_threshold(COLLECT_AFTER, 20, 50)
-        observe.emit(observe.SERVER_STARTED, address=address.url, node=self.id, database=self.store.dialect)
+        observe.emit(observe.SERVER_STARTED, address=address.url, node=self.epoch.node_id, database=self.store.dialect)
         await self._greet(settings.url_at(address.port))
         return address
 
@@ -256,7 +283,7 @@ class Node:
         connections = self._connections()
         workflows = Workflows(ports, integrations)
         trials = self._trials(rules)
-        self.bulk = BulkWork(store, self._deeds(stages, trials), clock=system_now, node_id=self.id)
+        self.bulk = BulkWork(store, self._deeds(stages, trials), sources=self.sources)
         self.cases = UseCases(
             integrations=integrations,
             keys=Keys(KeyPorts(store, catalog, system_now)),
@@ -322,7 +349,7 @@ class Node:
     def _turns(self) -> list[Turn]:
         turns = [
             Turn("heartbeat", self.settings.heartbeat, self.liveness.beat),
-            Turn("rescue", self.settings.lease_ttl / 2, self.liveness.rescue),
+            Turn("rescue", min(1.0, self.settings.lease_ttl / 2), self.liveness.rescue),
             Turn("stray runs", 10.0, self.run.return_strays),
             Turn("stray deliveries", 10.0, self.deliver.return_strays),
             Turn("counts", 2.0, self.upkeep.write_counts),
@@ -335,9 +362,14 @@ class Node:
             Turn("retention of bulk jobs", 60.0, self.bulk.forget),
         ]
         if "run" in self.settings.roles:
-            turns.append(Turn("bulk jobs", 0.5, self.bulk.look))
+            turns += [
+                Turn("bulk jobs", 0.5, self.bulk.look),
+                Turn("lanes that stand still", 5.0, self.run.mend_lanes),
+                Turn("forgotten lanes", 60.0, self.run.wake_forgotten_lanes),
+            ]
         if self.store.dialect == "postgresql":
             turns.append(Turn("answers", 0.25, self.receive.look_for_answers))
+            turns.append(Turn("sharing of lanes", 5.0, self.run.share_lanes))
         return turns
 
     async def _refresh_configuration(self) -> None:
@@ -369,7 +401,7 @@ class Node:
         return Limits(head_seconds=self.settings.head_timeout, body_seconds=self.settings.body_timeout)
 
     async def _readiness(self) -> Readiness:
-        checks = {"database": "ok", "lease": "ok" if self.liveness.may_act() else "no heartbeat"}
+        checks = {"database": "ok", "lease": "ok" if self.epoch.may_act() else "no heartbeat"}
         try:
             await self.store.read(list_nodes)
         except CrossdockError as error:
@@ -385,7 +417,7 @@ class Node:
                 "version": row.version,
                 "started_at": format_instant(row.started_at),
                 "heartbeat_at": format_instant(row.heartbeat_at),
-                "is_this": row.id == self.id,
+                "is_this": row.id == self.epoch.node_id,
             }
             for row in await self.store.read(list_nodes)
         ]
@@ -403,6 +435,8 @@ class Node:
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop in order; running work gets up to `grace_seconds`, then it is handed back."""
+        with contextlib.suppress(StoreUnavailable):
+            await self.liveness.announce_leaving()
         await self.server.stop(grace_seconds)
         await self.run.stop(grace_seconds)
         if self._looking is not None:

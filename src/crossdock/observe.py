@@ -85,6 +85,10 @@ RUNS_RESCUED = MetricSpec("crossdock_runs_rescued", "counter", "Runs taken over 
 LEASES_LOST = MetricSpec(
     "crossdock_leases_lost", "counter", "Late writes that were refused because others took over.", ("kind",)
 )
+NODES_FENCED = MetricSpec(
+    "crossdock_node_fenced", "counter", "Times that this process was taken for dead and began anew with empty hands."
+)
+LANES_MENDED = MetricSpec("crossdock_lanes_mended", "counter", "Lanes that waited without cause and were set going.")
 RUN_LATENCY = MetricSpec(
     "crossdock_run_latency_seconds", "histogram", "From acceptance of the call to the end of its run.", bounds=SECONDS
 )
@@ -115,11 +119,20 @@ WORKER_WAITING = MetricSpec(
     "crossdock_worker_calls_waiting", "gauge", "Calls that wait for such a process to be free.", ("of",)
 )
 
+SPANS_EXPORTED = MetricSpec("crossdock_spans_exported", "counter", "Spans of traces that the collector took.")
+SPANS_DROPPED = MetricSpec(
+    "crossdock_spans_dropped",
+    "counter",
+    "Spans of traces that were lost: queue_full (more than the collector takes), not_sent (it refused them, or was not "
+    "there) or too_many (of one run, or of all runs in work).",
+    ("reason",),
+)
+
 METRICS = (
     INFO, ACCEPTED, DUPLICATES, REJECTED, CONNECTIONS_REFUSED, RUNS_FINISHED, RUN_RETRIES, STEPS_PERFORMED,
-    STEP_SECONDS, RUNS_RESCUED, LEASES_LOST, RUN_LATENCY, UNFINISHED, OLDEST_AGE, BLOCKED_LANES,
+    STEP_SECONDS, RUNS_RESCUED, LEASES_LOST, NODES_FENCED, LANES_MENDED, RUN_LATENCY, UNFINISHED, OLDEST_AGE, BLOCKED_LANES,
     DELIVERIES_FINISHED, DELIVERY_ATTEMPTS, DELIVERY_LATENCY, COMMIT_ROWS, COMMIT_SECONDS, STORE_UNAVAILABLE,
-    WORKER_PROCESSES, WORKER_WAITING,
+    WORKER_PROCESSES, WORKER_WAITING, SPANS_EXPORTED, SPANS_DROPPED,
 )  # fmt: skip
 
 Labels = tuple[str, ...]
@@ -195,6 +208,12 @@ class Observe(Collector):
         """`kind` is what was leased: run, lane or delivery."""
         self._counters[LEASES_LOST.name][(kind,)] += 1
 
+    def fenced(self) -> None:
+        self._counters[NODES_FENCED.name][()] += 1
+
+    def lane_mended(self) -> None:
+        self._counters[LANES_MENDED.name][()] += 1
+
     def delivery_attempt(self, kind: str) -> None:
         self._counters[DELIVERY_ATTEMPTS.name][(kind,)] += 1
 
@@ -208,6 +227,13 @@ class Observe(Collector):
 
     def store_unavailable(self) -> None:
         self._counters[STORE_UNAVAILABLE.name][()] += 1
+
+    def spans_exported(self, count: int) -> None:
+        self._counters[SPANS_EXPORTED.name][()] += count
+
+    def spans_dropped(self, reason: str, count: int) -> None:
+        """`reason` is queue_full, not_sent or too_many."""
+        self._counters[SPANS_DROPPED.name][(reason,)] += count
 
     def set_backlog(self, unfinished: Mapping[str, int], oldest_age: Mapping[str, float]) -> None:
         """Replace what is known of the queues, by integration; ages are in seconds."""
@@ -306,11 +332,23 @@ FUNCTION_PRINTED = LogEvent(
 CHANGE_REFUSED = LogEvent("store.change_refused", logging.ERROR, "The database refused a change; the others landed.")
 FOLLOW_UP_FAILED = LogEvent("store.follow_up_failed", logging.ERROR, "What follows a recorded change met a fault.")
 STORE_LOST = LogEvent("store.lost", logging.ERROR, "The database can't be written or read now.")
+INDEXES_MISSING = LogEvent("store.indexes_missing", logging.WARNING, "The database lacks indexes; it works, slower.")
+POOLER_FOUND = LogEvent(
+    "store.pooler_found", logging.WARNING, "A pooler is in the way of signals: other nodes are heard of by asking."
+)
 STORE_RECOVERED = LogEvent("store.recovered", logging.INFO, "The database works again.")
 HEARTBEAT_FAILED = LogEvent("node.heartbeat_failed", logging.WARNING, "This process could not say that it lives.")
 NODE_FENCED = LogEvent(
-    "node.fenced", logging.ERROR, "This process was silent too long; it starts no more side effects."
+    "node.fenced", logging.ERROR, "Others took this process for dead; it drops its work and goes on as a new node."
 )
+RESCUE_STUMBLED = LogEvent(
+    "rescue.stumbled", logging.ERROR, "Runs of a dead process could not be taken over together; tried one by one."
+)
+RESCUE_REFUSED = LogEvent(
+    "rescue.refused", logging.ERROR, "The database refuses to change one run of a dead process; the others go on."
+)
+LANE_MENDED = LogEvent("lane.mended", logging.WARNING, "A lane waited without cause; it was set going.")
+LANES_HANDED_ON = LogEvent("lanes.handed_on", logging.INFO, "This process gave some of its lanes to others.")
 WATCH_FAILED = LogEvent("watch.failed", logging.ERROR, "A watch turn met a fault; the next turn tries again.")
 BULK_JOB_ENDED = LogEvent("bulk_job.ended", logging.INFO, "A bulk job came to its end.")
 BULK_JOB_CRASHED = LogEvent("bulk_job.crashed", logging.ERROR, "A bulk job met a fault of the program; it failed.")
@@ -323,6 +361,8 @@ WORKFLOW_TESTED_LIVE = LogEvent(
 SQL_DONE_NOT_PRUNED = LogEvent(
     "sql.done_not_pruned", logging.WARNING, "Old rows of a database's table crossdock_done could not be deleted."
 )
+TRACES_LOST = LogEvent("traces.lost", logging.WARNING, "Spans of traces can't be sent; said once, until they can be.")
+TRACES_RECOVERED = LogEvent("traces.recovered", logging.INFO, "Spans of traces are sent again.")
 RETENTION_SWEPT = LogEvent("retention.swept", logging.DEBUG, "Events past their time were removed.")
 
 LOG_EVENTS: tuple[LogEvent, ...] = tuple(value for value in list(globals().values()) if isinstance(value, LogEvent))

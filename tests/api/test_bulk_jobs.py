@@ -18,7 +18,7 @@ from crossdock.vault import Vault
 from crossdock.watch.bulk import BulkWork
 from crossdock.watch.bulk_deeds import Canceling, Comparing, Replaying
 from tests.api.conftest import Api
-from tests.support.held import HeldClock
+from tests.support.held import HeldClock, held_sources
 
 JOBS = "/api/v1/bulk-jobs"
 REPLAY = "/api/v1/events/replay"
@@ -46,7 +46,7 @@ async def work(store: Store, clock: HeldClock) -> None:
         BulkKind.CANCEL: Canceling(store, Stages(), clock=clock),
         BulkKind.WHAT_IF: Comparing(store, compare),
     }
-    worker = BulkWork(store, deeds, clock=clock, node_id="node_1")
+    worker = BulkWork(store, deeds, sources=held_sources(clock, "node_1"))
     await worker.look()
     await asyncio.wait_for(worker.settle(), 20)
 

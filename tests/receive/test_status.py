@@ -115,4 +115,4 @@ async def test_the_outcomes_of_other_nodes_are_found_by_looking(yard: Yard) -> N
     await yard.app.look_for_answers()
 
     assert (await calling).json == "x"
-    await until(lambda: yard.answers.awaited == [])
+    await until(lambda: not yard.answers.awaited)

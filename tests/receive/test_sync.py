@@ -213,7 +213,7 @@ async def test_a_duplicate_of_a_call_that_is_handled_waits_for_the_same_answer(y
 
     assert {answer.body for answer in answers} == {b'"x"'}
     assert len({answer.headers["x-crossdock-event"] for answer in answers}) == 1
-    assert yard.answers.awaited == []
+    assert not yard.answers.awaited
 
 
 async def test_a_duplicate_of_a_failed_event_is_told_its_failure(yard: Yard) -> None:

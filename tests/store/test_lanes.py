@@ -198,7 +198,7 @@ async def test_lanes_with_work_and_no_owner_are_acquired(store: Store, runs: Run
     await fill(runs, 1, "owned")
     done, token = await fill(runs, 1, "done")
     await store.submit(LaneBurst(((take(done[0], token, runs.now), _success(done[0], runs)),)))
-    await store.write(release_lanes, [("int_a:done", token)])
+    assert await store.submit(LaneRelease("int_a:done", token))
 
     assert await store.read(has_orphan_lanes)
     first = await store.write(acquire_lanes, NODE, ["t1"])

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Connection, update
 
-from crossdock.model.time import SECOND, Instant
-from crossdock.store import Store, schema
+from crossdock.model.time import Instant
+from crossdock.store import Store
 from crossdock.store.nodes import (
     NodeRow,
+    announce_leaving,
     beat,
-    bury_dead,
+    bury,
     list_nodes,
     register_node,
     remove_node,
@@ -20,8 +20,6 @@ from crossdock.store.nodes import (
 )
 from tests.support.held import HeldClock
 from tests.support.runs import NODE, OTHER_NODE, Runs
-
-TTL = 10.0
 
 
 @pytest.fixture
@@ -33,42 +31,53 @@ def a_node(node_id: str, now: Instant) -> NodeRow:
     return NodeRow(node_id, "host", 1, "0.1", now, now)
 
 
-def silence(connection: Connection, node_id: str, seconds: float) -> None:
-    """As if the node's last heartbeat were so old."""
-    node = schema.node
-    at = node.c.heartbeat_at - round(seconds * SECOND)
-    connection.execute(update(node).where(node.c.id == node_id).values(heartbeat_at=at))
-
-
 async def test_a_known_node_beats_and_a_removed_one_learns_that_it_is_gone(store: Store, clock: HeldClock) -> None:
     await store.write(register_node, a_node(NODE, clock.now))
 
-    assert await store.write(beat, NODE, clock.now)
+    assert (await store.write(beat, NODE, clock.now)).is_known
     await store.write(remove_node, NODE)
-    assert not await store.write(beat, NODE, clock.now)
+    assert not (await store.write(beat, NODE, clock.now)).is_known
     assert await store.read(list_nodes) == []
 
 
-async def test_a_node_buries_those_that_are_silent_and_never_itself(store: Store, clock: HeldClock) -> None:
-    for node_id in (NODE, OTHER_NODE, "node_third"):
-        await store.write(register_node, a_node(node_id, clock.now))
+async def test_a_heartbeat_hears_of_all_nodes(store: Store, clock: HeldClock) -> None:
     for node_id in (NODE, OTHER_NODE):
-        await store.write(silence, node_id, TTL + 1)
+        await store.write(register_node, a_node(node_id, clock.now))
+    await store.write(announce_leaving, OTHER_NODE)
 
-    buried = await store.write(bury_dead, NODE, clock.now, TTL)
+    pulse = await store.write(beat, NODE, clock.now)
 
-    only_one_process = store.dialect == "sqlite"  # its lock keeps every other one out
-    assert sorted(buried) == ([OTHER_NODE, "node_third"] if only_one_process else [OTHER_NODE])
-    assert NODE in [row.id for row in await store.read(list_nodes)]
+    assert {row.id: row.is_leaving for row in pulse.nodes} == {NODE: False, OTHER_NODE: True}
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-async def test_leases_are_judged_by_the_databases_clock(store: Store, clock: HeldClock) -> None:
-    await store.write(register_node, a_node(OTHER_NODE, clock.now - 10**12))
+async def test_a_node_is_buried_only_with_the_heartbeat_that_stood_still(store: Store, clock: HeldClock) -> None:
+    for node_id in (NODE, OTHER_NODE):
+        await store.write(register_node, a_node(node_id, clock.now))
+    silent = {row.id: row.heartbeat_at for row in await store.read(list_nodes) if row.id == OTHER_NODE}
+    await store.write(beat, OTHER_NODE, clock.now)
 
-    assert await store.write(bury_dead, NODE, clock.now + 10**15, TTL) == []
-    assert await store.write(beat, OTHER_NODE, 0)
-    assert await store.write(bury_dead, NODE, clock.now, TTL) == []
+    assert await store.write(bury, NODE, silent) == []
+    silent = {row.id: row.heartbeat_at for row in await store.read(list_nodes) if row.id == OTHER_NODE}
+    assert await store.write(bury, NODE, silent) == [OTHER_NODE]
+    assert [row.id for row in await store.read(list_nodes)] == [NODE]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_the_lock_keeps_every_other_process_out(store: Store, clock: HeldClock) -> None:
+    for node_id in (NODE, OTHER_NODE):
+        await store.write(register_node, a_node(node_id, clock.now))
+
+    assert await store.write(bury, NODE, {}) == [OTHER_NODE]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_heartbeats_are_told_by_the_databases_clock(store: Store, clock: HeldClock) -> None:
+    await store.write(register_node, a_node(NODE, clock.now - 10**12))
+
+    pulse = await store.write(beat, NODE, 0)
+
+    assert pulse.nodes[0].heartbeat_at > clock.now
 
 
 async def test_a_node_says_who_it_is(store: Store, clock: HeldClock) -> None:

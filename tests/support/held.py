@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crossdock.clock import Sources
+from crossdock.model.epoch import Epoch
 from crossdock.model.time import Instant, later
 
 START: Instant = 1_790_000_000_000_000
@@ -25,4 +26,4 @@ class HeldClock:
 
 def held_sources(clock: HeldClock, node_id: str) -> Sources:
     """What the stages of a node are given, with the least of all chances."""
-    return Sources(clock, lambda: 0.0, node_id)
+    return Sources(clock, lambda: 0.0, Epoch(node_id, lambda: 0.0, is_alone=True))

@@ -131,7 +131,7 @@ class Yard:
             store, self.catalog, outside, self.settling, self.answers.announce, self.observe, sources=sources
         )
         self.app = ReceiveApp(
-            store, self.catalog, self.stage, self.answers, self.observe, clock=clock, is_full=self.full.__contains__
+            store, self.catalog, self.stage, self.answers, self.observe, sources=sources, is_full=self.full.__contains__
         )
         self._looking: asyncio.Task[None] | None = None
 

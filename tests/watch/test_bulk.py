@@ -36,7 +36,7 @@ from crossdock.store.configuration import ensure_workspace
 from crossdock.store.event_bites import read_events
 from crossdock.watch.bulk import KEPT_SECONDS, BulkWork
 from crossdock.watch.bulk_deeds import BATCH_BYTES, Canceling, Comparing, Replaying
-from tests.support.held import HeldClock
+from tests.support.held import HeldClock, held_sources
 from tests.support.runs import NODE, OTHER_NODE, Runs, an_event
 from tests.support.yard import Yard, until
 
@@ -67,7 +67,7 @@ class World:
             BulkKind.CANCEL: Canceling(store, stages, clock=self.clock),
             BulkKind.WHAT_IF: Comparing(store, self.compare),
         }
-        return BulkWork(store, deeds, clock=self.clock, node_id=node_id, sleep=self.sleep)
+        return BulkWork(store, deeds, sources=held_sources(self.clock, node_id), sleep=self.sleep)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -96,7 +96,7 @@ class DeliverStage:
 
         Room that was made has to be used by `hand_over` or given back by `unreserve`.
         """
-        if self._stopping:
+        if self._stopping or not self._sources.epoch.may_act():
             return False
         if integration_id in self._backlog or not self._queue.reserve(integration_id):
             self._backlog[integration_id] = None  # those that wait in the store go first
@@ -164,8 +164,10 @@ class DeliverStage:
         assert task is not None
         self._sending.add(task)
         try:
+            if not self._sources.epoch.may_act():
+                await self._sources.epoch.passage()
             return await self._send(delivery)
-        except asyncio.CancelledError:  # only `stop` cancels, and it wants this one handed back
+        except asyncio.CancelledError:  # only `stop` and `abandon` cancel, and want this one handed back
             return _settle(delivery, DeliveryMove.HAND_BACK, self._sources.now())
         except Exception as error:
             emit(DELIVERY_CRASHED, error=error, delivery_id=delivery.id, event_id=delivery.handled.event.id)
@@ -265,14 +267,14 @@ class DeliverStage:
 
     def _claim(self, integration_id: str, count: int) -> None:
         tokens = tuple(new_token() for _ in range(count))
+        node_id = self._sources.node_id
         self._claiming.add(integration_id)
 
         def claimed(answer: list[LeasedDelivery] | Exception) -> None:
-            self._claimed(integration_id, count, [] if isinstance(answer, Exception) else answer)
+            is_over = node_id != self._sources.node_id  # whoever rescues that node's deliveries has them
+            self._claimed(integration_id, count, [] if is_over or isinstance(answer, Exception) else answer)
 
-        future = self._store.submit(
-            DeliveryClaim(integration_id, self._sources.node_id, tokens, self._sources.now()), claimed
-        )
+        future = self._store.submit(DeliveryClaim(integration_id, node_id, tokens, self._sources.now()), claimed)
         future.add_done_callback(lambda done: done.cancelled() or done.exception())  # `claimed` has dealt with it
         self._track(future)
 
@@ -331,6 +333,13 @@ class DeliverStage:
             self.wake()
 
     # --- stopping --------------------------------------------------------------------------------------------------
+
+    async def abandon(self) -> None:
+        """This node was taken for dead, and its deliveries are others' now: drop them."""
+        for delivery in self._queue.drain():
+            self._held.discard(delivery.lease_token)
+        for task in list(self._sending):
+            task.cancel()
 
     async def stop(self, grace_seconds: float) -> None:
         """Claim nothing more, let running exchanges finish within the grace, hand back the rest."""

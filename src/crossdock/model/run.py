@@ -36,6 +36,8 @@ class LeasedRun:
     lane: Lane | None
     journal: tuple[JournalEntry, ...] = ()
     """What earlier attempts have durably finished."""
+    caller_node: str | None = None
+    """Where somebody waits for the answer."""
 
 
 class StepStatus(StrEnum):

@@ -1,18 +1,23 @@
-"""Callers who wait for the outcome of an event in this process."""
+"""Callers who wait for the outcome of an event: in this process, or at another node."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, KeysView
 from contextlib import contextmanager
 
+from crossdock.model.epoch import Epoch
 from crossdock.model.verdict import Outcome
+from crossdock.store.signals import Signals, Topic
 
 
 class Answers:
     """Futures by event id; several callers may wait for one event (duplicates of it)."""
 
-    def __init__(self) -> None:
+    def __init__(self, signals: Signals | None = None, epoch: Epoch | None = None) -> None:
+        """Without them, all callers are here."""
+        self._signals = signals or Signals()
+        self._epoch = epoch
         self._waiting: dict[str, list[asyncio.Future[Outcome | None]]] = {}
 
     @contextmanager
@@ -32,15 +37,20 @@ class Answers:
                 del self._waiting[event_id]
 
     @property
-    def awaited(self) -> list[str]:
+    def awaited(self) -> KeysView[str]:
         """The ids of the events that somebody waits for."""
-        return list(self._waiting)
+        return self._waiting.keys()
 
-    def announce(self, outcome: Outcome) -> None:
-        """Tell everybody who waits for the event; the first outcome counts."""
+    def announce(self, outcome: Outcome, caller_node: str | None = None) -> None:
+        """Tell everybody who waits for the event; the first outcome counts. `caller_node` is where its call came in."""
+        if caller_node is not None and self._tells(caller_node):
+            self._signals.tell(Topic.ANSWER, outcome.event_id, node=caller_node)
         for future in self._waiting.get(outcome.event_id, ()):
             if not future.done():
                 future.set_result(outcome)
+
+    def _tells(self, caller_node: str) -> bool:
+        return self._epoch is not None and caller_node != self._epoch.node_id
 
 
 def _give_up(future: asyncio.Future[Outcome | None]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from crossdock import observe
 from crossdock.catalog import Catalog, LiveIntegration
-from crossdock.clock import Clock, new_id
+from crossdock.clock import Sources, new_id
 from crossdock.event_keys import find_keys
 from crossdock.model.errors import (
     Forbidden,
@@ -43,7 +43,7 @@ from crossdock.server.app import Receive, Scope, Send
 from crossdock.server.problems import Answer, problem_response
 from crossdock.store import Store
 from crossdock.store.accept import Accept, AcceptAnswer, Accepted, DedupeKey, Duplicate, Lease
-from crossdock.store.status import EventStatus, read_status
+from crossdock.store.status import EventStatus, read_status, read_statuses
 
 HOOKS = "/hooks/"
 STATUS = "/status/"
@@ -83,7 +83,7 @@ class ReceiveApp:
         answers: Answers,
         observe: Observe,
         *,
-        clock: Clock,
+        sources: Sources,
         is_full: Callable[[str], bool],
     ) -> None:
         self._store = store
@@ -91,7 +91,9 @@ class ReceiveApp:
         self._runs = runs
         self._answers = answers
         self._observe = observe
-        self._clock = clock
+        self._clock = sources.now
+        self._epoch = sources.epoch
+        self._is_shared = store.dialect == "postgresql"
         self._is_full = is_full
         self._rates = RateLimiter()
         self.tally = Tally()
@@ -201,6 +203,7 @@ class ReceiveApp:
         integration = live.integration
         dedupe, lane = find_keys(live, event)
         deduplicate = integration.trigger.deduplicate
+        is_awaited = integration.trigger.response_mode is ResponseMode.SYNC
         finished = integration.workflow_number == 0 and integration.reply is None and lane is None
         lease = None if finished else self._runs.offer(live)
 
@@ -224,6 +227,7 @@ class ReceiveApp:
             lane_key=lane,
             dedupe=DedupeKey(dedupe, deduplicate.within) if dedupe is not None and deduplicate is not None else None,
             finished=finished,
+            caller_node=self._epoch.node_id if self._is_shared and is_awaited else None,
         )
         return self._store.submit(change, recorded, weight=len(event.request.body))
 
@@ -246,11 +250,16 @@ class ReceiveApp:
         received_at = status.received_at if status is not None else self._clock()
         return accepted_answer(live, event_id, received_at, duplicate=True)
 
-    async def look_for_answers(self) -> None:
-        """Find the outcomes of runs that other nodes worked on while the caller waits here."""
-        for event_id in self._answers.awaited:
-            status = await self._store.read(read_status, event_id)
-            outcome = _known_outcome(status) if status is not None else None
+    async def look_for_answers(self, event_ids: Sequence[str] = ()) -> None:
+        """Find the outcomes of runs that other nodes worked on while the caller waits here; of all that are awaited,
+        or of those that were told of.
+        """
+        awaited = self._answers.awaited
+        wanted = [event_id for event_id in event_ids if event_id in awaited] if event_ids else list(awaited)
+        if not wanted:
+            return
+        for status in (await self._store.read(read_statuses, wanted)).values():
+            outcome = _known_outcome(status)
             if outcome is not None:
                 self._answers.announce(outcome)
 

@@ -53,6 +53,8 @@ class OwnedLane:
     task: asyncio.Task[None] | None = None
     is_idle: bool = False
     is_idle_for_long: bool = False
+    is_wanted_elsewhere: bool = False
+    """It is to be handed on, or was lost, as soon as the run that is worked on has ended."""
 
     def add(self, run: LeasedRun, due_at: Instant) -> None:
         """A freshly recorded run. One that is not the very next, or does not fit, is left to be read."""
@@ -64,6 +66,11 @@ class OwnedLane:
             self.tail = run.lane.sequence
         if len(self.queue) <= 1:  # a run behind others changes nothing for the head
             self.changed.set()
+
+    def leave(self) -> None:
+        """Begin no other run of the lane."""
+        self.is_wanted_elsewhere = True
+        self.changed.set()
 
     def forget(self) -> None:
         """Somebody changed the lane in the store: read it again."""
@@ -96,9 +103,9 @@ class LaneDriver:
         self.stopping = False
 
     async def drive(self, lane: OwnedLane) -> None:
-        """Run the lane's runs in order until this node stops, or the lane has been empty for a while."""
+        """Run the lane's runs in order until this node stops or gives the lane up."""
         taken: LeasedRun | None = None
-        while taken is not None or not (self.stopping or lane.is_idle_for_long):
+        while taken is not None or not (self.stopping or lane.is_idle_for_long or lane.is_wanted_elsewhere):
             if taken is not None:
                 taken = await self._work(lane, taken)
                 continue
@@ -116,7 +123,8 @@ class LaneDriver:
     async def _work(self, lane: OwnedLane, taken: LeasedRun) -> LeasedRun | None:
         """Work on the taken run, record its end and take the next one, if that may start."""
         ending = await asyncio.create_task(self._perform(taken))  # a task of its own: it may be cancelled alone
-        following = self._next_ready(lane) if ending.verdict.is_final and not self.stopping else None
+        may_go_on = ending.verdict.is_final and not self.stopping and not lane.is_wanted_elsewhere
+        following = self._next_ready(lane) if may_go_on else None
         if not ending.verdict.is_final:
             lane.forget()
         return await self._turn(lane, ending, following)
@@ -128,30 +136,29 @@ class LaneDriver:
         lane.changed.clear()
         if not lane.queue and lane.has_more:
             await self._refill(lane)
-        if self.stopping:
+        if self.stopping or lane.is_wanted_elsewhere:
             return None
         if lane.queue and self._may_start(lane.queue[0]):
             return lane.queue[0]
         # An empty lane, a blocked head and one that waits for its next attempt differ only in how long to wait.
         head = lane.queue[0] if lane.queue else None
-        if head is None:
+        if head is None or head.is_held:
             lane.is_idle_for_long = not await self._changed_before(lane, later(self._sources.now(), IDLE_SECONDS))
         elif head.state is RunState.RUNNING:
             await self._store.write(reclaim_head, head.run.event.id, lane.token, self._sources.now())
             lane.forget()
-        elif not await self._changed_before(lane, None if head.is_held else head.due_at):
+        elif not await self._changed_before(lane, head.due_at):
             lane.forget()
         return None
 
     def _may_start(self, queued: QueuedRun) -> bool:
         return queued.state in (RunState.QUEUED, RunState.RETRYING) and queued.due_at <= self._sources.now()
 
-    async def _changed_before(self, lane: OwnedLane, until: Instant | None) -> bool:
+    async def _changed_before(self, lane: OwnedLane, until: Instant) -> bool:
         """Wait for a change of the lane, or for an instant; whether it was the change."""
         lane.is_idle = True
         try:
-            seconds = None if until is None else max(0.001, seconds_between(self._sources.now(), until))
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(max(0.001, seconds_between(self._sources.now(), until))):
                 await lane.changed.wait()
         except TimeoutError:
             return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -33,6 +33,12 @@ class Senders(Protocol):
     def wake(self) -> None: ...
 
 
+class Announce(Protocol):
+    """Tells whoever waits for an outcome: here, or at the node where the call came in."""
+
+    def __call__(self, outcome: Outcome, caller_node: str | None = None, /) -> None: ...
+
+
 @value
 class Ending:
     """An end that is about to be recorded."""
@@ -51,7 +57,7 @@ class Settling:
         self,
         catalog: Catalog,
         senders: Senders,
-        announce: Callable[[Outcome], None],
+        announce: Announce,
         observe: Observe,
         *,
         sources: Sources,
@@ -99,7 +105,7 @@ class Settling:
             self._give_back_sender(ending)
             return
         if verdict.answers_caller:
-            self._announce(Outcome(run.event.id, verdict.result, verdict.failure))
+            self._announce(Outcome(run.event.id, verdict.result, verdict.failure), run.caller_node)
         if reply is not None and reply.lease is not None:
             self._senders.hand_over([_leased_reply(ending, reply)])
         elif reply is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from crossdock.catalog import Catalog, LiveIntegration
@@ -23,7 +23,6 @@ from crossdock.model.run import JournalEntry, LeasedRun
 from crossdock.model.time import Instant, later
 from crossdock.model.verdict import Outcome
 from crossdock.observe import (
-    LANE_STUMBLED,
     LOOK_FAILED,
     RUN_CRASHED,
     STRAYS_RETURNED,
@@ -33,9 +32,10 @@ from crossdock.observe import (
     emit,
 )
 from crossdock.run.compile import CompiledWorkflow
-from crossdock.run.lanes import LaneDriver, LaneLost, OwnedLane
+from crossdock.run.lanes import LaneDriver
 from crossdock.run.outside import Outside
-from crossdock.run.settling import Ending, Settling
+from crossdock.run.owned_lanes import OwnedLanes
+from crossdock.run.settling import Announce, Ending, Settling
 from crossdock.run.slots import Slots
 from crossdock.run.steps import StepContext, WorkflowStep
 from crossdock.run.walk import LeaseLost, WalkPorts, walk
@@ -55,15 +55,14 @@ from crossdock.store.claims import (
     read_leases,
     return_runs,
 )
-from crossdock.store.lanes import LaneRelease, acquire_lanes, has_orphan_lanes, release_lanes
 from crossdock.store.patience import until_recorded
 from crossdock.store.settle import Checkpoint
+from crossdock.store.signals import Signals, Topic
 
 TOTAL_SLOTS = 1_024
 PURE_CONCURRENCY = 512
 """A workflow without side effects occupies nobody but this process: its integration's limit does not apply."""
 CLAIM_BATCH = 32
-LANES_AT_ONCE = 256
 LOOK_SECONDS = 1.0
 HAND_BACK_SECONDS = 5.0
 LANE_SEEK_SECONDS = 10.0
@@ -78,14 +77,16 @@ class RunStage:
         catalog: Catalog,
         outside: Outside,
         settling: Settling,
-        announce: Callable[[Outcome], None],
+        announce: Announce,
         observe: Observe,
         *,
         sources: Sources,
+        signals: Signals | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._settling = settling
+        self._signals = signals or Signals()
         self._announce = announce
         self._observe = observe
         self._sources = sources
@@ -100,9 +101,9 @@ class RunStage:
             perform=self._perform_step,
         )
         self._driver = LaneDriver(store, settling, self.perform, self._workflow_of, self._landed, sources=sources)
+        self._lanes = OwnedLanes(store, self._driver, self._signals, observe, self._track, sources=sources)
         self._slots = Slots(TOTAL_SLOTS)
         self._backlog: OrderedDict[str, None] = OrderedDict()
-        self._lanes: dict[str, OwnedLane] = {}
         self._performing: dict[str, asyncio.Task[Any] | None] = {}
         self._tasks: set[asyncio.Future[Any]] = set()
         self._to_cancel: set[str] = set()
@@ -123,7 +124,7 @@ class RunStage:
         What is offered has to come back by `hand_over` or `withdraw`.
         """
         integration = live.integration
-        if self._stopping:
+        if self._stopping or not self._sources.epoch.may_act():
             return None
         if integration.trigger.ordered:
             return Lease(self._sources.node_id, new_token())
@@ -137,17 +138,21 @@ class RunStage:
 
     def hand_over(self, accepted: Accepted) -> None:
         """A freshly recorded event: start its run, put it in its lane, or know that it waits."""
-        if accepted.run is not None:
+        integration_id = accepted.event.integration_id
+        if accepted.lane is not None:
+            self._lanes.add(accepted)
+        elif accepted.run is None:
+            self._wait(integration_id)
+        elif accepted.node_id == self._sources.node_id:
             self._start(accepted.run)
-        elif accepted.lane is not None and accepted.lane_token is not None:
-            lane = self._own(accepted.lane.id, accepted.event.integration_id, accepted.lane_token)
-            waiting = LeasedRun(
-                accepted.event, accepted.workflow_number, 0, 0, "", accepted.lane, journal=accepted.journal
-            )
-            lane.add(waiting, accepted.event.received_at)
-        elif accepted.lane is None:
-            self._backlog[accepted.event.integration_id] = None
-            self._pump_soon()
+        else:  # recorded for a node that this process is not any more: whoever rescues that node's runs has it
+            self._release(integration_id)
+
+    def _wait(self, integration_id: str) -> None:
+        """Runs of the integration wait in the store, for this node or another."""
+        self._backlog[integration_id] = None
+        self._pump_soon()
+        self._signals.tell(Topic.RUNS, integration_id)
 
     def withdraw(self, live: LiveIntegration, answer: Duplicate | Exception) -> None:
         """Nothing was recorded after all (`answer` says why): the offered slot is free again."""
@@ -223,6 +228,8 @@ class RunStage:
     async def _perform_step(self, step: WorkflowStep, given: Json, context: StepContext) -> StepOutcome:
         if step.action.is_pure:
             return await step.action.perform(given, context)
+        if not self._sources.epoch.may_act():
+            await self._sources.epoch.passage()
         started = time.monotonic()
         outcome = await step.action.perform(given, context)
         word = type(outcome).__name__.lower()
@@ -240,14 +247,13 @@ class RunStage:
         """Find the runs of the events that steps have made: they wait in the store since this moment."""
         for emission in entry.emissions:
             if emission.lane_key is None:
-                self._backlog[emission.event.integration_id] = None
-                self._pump_soon()
+                self._wait(emission.event.integration_id)
             else:
                 self._seek_lanes_at = 0
                 self.lane_changed(lane_id(emission.event.integration_id, emission.lane_key))
 
     def _answered(self, run: LeasedRun, result: Result) -> None:
-        self._announce(Outcome(run.event.id, result))
+        self._announce(Outcome(run.event.id, result), run.caller_node)
 
     def _name_of(self, integration_id: str) -> str:
         live = self._catalog.snapshot.by_id.get(integration_id)
@@ -312,9 +318,10 @@ class RunStage:
 
     def _claim(self, integration_id: str, count: int) -> None:
         tokens = tuple(new_token() for _ in range(count))
+        node_id = self._sources.node_id
 
         def claimed(answer: list[LeasedRun] | Exception) -> None:
-            runs = [] if isinstance(answer, Exception) else answer
+            runs = [] if isinstance(answer, Exception) or node_id != self._sources.node_id else answer
             for run in runs:
                 self._start(run)
             if len(runs) < count:
@@ -322,57 +329,39 @@ class RunStage:
                     self._backlog.pop(integration_id, None)
                 self._slots.release(integration_id, count - len(runs))
 
-        future = self._store.submit(Claim(integration_id, self._sources.node_id, tokens, self._sources.now()), claimed)
+        future = self._store.submit(Claim(integration_id, node_id, tokens, self._sources.now()), claimed)
         future.add_done_callback(lambda done: done.cancelled() or done.exception())  # `claimed` has dealt with it
         self._track(future)
 
     # --- lanes -----------------------------------------------------------------------------------------------------
 
-    def _own(self, lane_id: str, integration_id: str, token: str) -> OwnedLane:
-        lane = self._lanes.get(lane_id)
-        if lane is None or lane.token != token:
-            if lane is not None and lane.task is not None:
-                lane.task.cancel()
-            lane = self._lanes[lane_id] = OwnedLane(lane_id, integration_id, token)
-            lane.task = asyncio.get_running_loop().create_task(self._drive(lane))
-            self._track(lane.task)
-        return lane
-
-    async def _drive(self, lane: OwnedLane) -> None:
-        while not self._stopping:
-            try:
-                await self._driver.drive(lane)
-                if lane.is_idle_for_long and await self._give_up(lane):
-                    return
-            except LeaseLost:
-                lane.forget()
-            except LaneLost:
-                self._observe.lease_lost("lane")
-                self._disown(lane)
-                return
-            except Exception as error:
-                emit(LANE_STUMBLED, error=error, lane=lane.id)
-                lane.forget()
-                await asyncio.sleep(LOOK_SECONDS)
-
-    async def _give_up(self, lane: OwnedLane) -> bool:
-        """Let go of an empty lane; False when a run came in the meantime."""
-        lane.is_idle_for_long = False
-        if not await self._store.submit(LaneRelease(lane.id, lane.token)):
-            lane.forget()
-            return False
-        self._disown(lane)
-        return True
-
-    def _disown(self, lane: OwnedLane) -> None:
-        if self._lanes.get(lane.id) is lane:
-            del self._lanes[lane.id]
-
     def lane_changed(self, lane_id: str) -> None:
-        """An operator changed the lane in the store."""
-        if lane_id in self._lanes:
-            self._lanes[lane_id].forget()
+        """Somebody changed the lane in the store."""
+        if not self._lanes.changed(lane_id):
+            self._seek_lanes_at = 0  # it may have no owner
+            self._signals.tell(Topic.LANE, lane_id)
         self.wake()
+
+    def lanes_told(self, changed: Sequence[str]) -> None:
+        """Another node changed lanes in the store; none named: any of them."""
+        if not changed:
+            self._lanes.all_changed()
+        for name in changed:
+            self._lanes.changed(name)
+
+    def seek_lanes(self) -> None:
+        """There are lanes without an owner."""
+        self._seek_lanes_at = 0
+        self.wake()
+
+    async def share_lanes(self) -> None:
+        await self._lanes.share()
+
+    async def mend_lanes(self) -> None:
+        await self._lanes.mend()
+
+    async def wake_forgotten_lanes(self) -> None:
+        await self._lanes.wake_forgotten()
 
     # --- looking for work ------------------------------------------------------------------------------------------
 
@@ -409,17 +398,7 @@ class RunStage:
             await self._work_quarantined()
         if now >= self._seek_lanes_at:
             self._seek_lanes_at = later(now, LANE_SEEK_SECONDS)
-            await self._adopt_lanes()
-
-    async def _adopt_lanes(self) -> None:
-        """Own the lanes that have work and no owner: after a start, and after another node was lost."""
-        while await self._store.read(has_orphan_lanes):
-            tokens = [new_token() for _ in range(LANES_AT_ONCE)]
-            adopted = await self._store.write(acquire_lanes, self._sources.node_id, tokens)
-            for orphan, integration_id, token in adopted:
-                self._own(orphan, integration_id, token)
-            if not adopted:
-                return
+            await self._lanes.adopt()
 
     async def _work_quarantined(self) -> None:
         """Runs that were lost with a node are worked on one at a time: the one that kills processes dies alone."""
@@ -464,21 +443,29 @@ class RunStage:
         task.cancel()
         return True
 
+    async def abandon(self) -> None:
+        """This node was taken for dead, and its work is others' now: drop what is worked on.
+
+        What can't be dropped in the middle ends by itself; its late writes do not land.
+        """
+        self._held = HeldLeases()
+        self._lanes.abandon()
+        for task in list(self._performing.values()):
+            if task is not None:
+                task.cancel()
+
     async def stop(self, grace_seconds: float) -> None:
         """Let running work finish within the grace, then hand back what is left and give up the lanes."""
         self._stopping = self._driver.stopping = True
         self.wake()
-        for lane in self._lanes.values():
-            if lane.task is not None and lane.is_idle:
-                lane.task.cancel()
+        self._lanes.cancel_idle()
         await self._rest(grace_seconds)
         self._handing_back = True
         for task in self._performing.values():
             if task is not None:
                 task.cancel()
         await self._rest(HAND_BACK_SECONDS)
-        if self._lanes:
-            await self._store.write(release_lanes, [(lane.id, lane.token) for lane in self._lanes.values()])
+        await self._lanes.release()
 
     async def _rest(self, seconds: float) -> None:
         """Wait until nothing is worked on, what begins meanwhile included, or the time is over."""

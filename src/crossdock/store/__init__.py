@@ -10,11 +10,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any, TypeVar
 
-from crossdock.store.database import READERS, Database, Dialect, LockFile, lock_file, open_database
+from crossdock.store.apart import Apart
+from crossdock.store.database import READ_SECONDS, READERS, Database, Dialect, LockFile, lock_file, open_database
 from crossdock.store.migrate import migrate
-from crossdock.store.record import CommitObserver, HotChange, Recorder
+from crossdock.store.record import CommitObserver, DatabaseObserver, HotChange, Recorder, Unobserved
+from crossdock.store.transfer_marks import check_may_serve
 
 T = TypeVar("T")
 
@@ -22,9 +25,16 @@ T = TypeVar("T")
 class Store:
     """One opened database. Its functions run on threads; the answers come back on the event loop."""
 
-    def __init__(self, database: Database, observe_commit: CommitObserver | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        observe_commit: CommitObserver | None = None,
+        observer: DatabaseObserver | None = None,
+    ) -> None:
         self.database = database
-        self._recorder = Recorder(database, observe_commit)
+        self._observer = observer or Unobserved()
+        self._recorder = Recorder(database, observe_commit, self._observer)
+        self._apart = Apart(database) if database.dialect == "postgresql" else None
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._lock: LockFile | None = None
 
@@ -38,6 +48,7 @@ class Store:
         if self._lock is not None:
             self._lock.acquire()
         try:
+            check_may_serve(self.database)
             migrate(self.database)
             self._recorder.start()
         except BaseException:
@@ -47,6 +58,8 @@ class Store:
     async def stop(self) -> None:
         """Record what waits, then let go of the database."""
         await self._recorder.stop()
+        if self._apart is not None:
+            await self._apart.close()
         self._readers.shutdown(wait=False)
         self._let_go()
 
@@ -56,17 +69,31 @@ class Store:
             self._lock.release()
 
     async def read(self, query: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        """`query(connection, ...)` on a connection that can't write; StoreUnavailable when there is none."""
+        """`query(connection, ...)` on a connection that can't write; StoreUnavailable when there is none.
+
+        On PostgreSQL it may be asked twice, and is answered or refused within READ_SECONDS and the time to connect.
+        """
+        asked_at = monotonic()
 
         def work() -> T:
-            with self.database.reading() as connection:
-                return query(connection, *arguments, **named)
+            answer = self.database.read(lambda c: query(c, *arguments, **named), asked_at + READ_SECONDS)
+            self._observer.answered("read", monotonic() - asked_at)
+            return answer
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
     async def write(self, change: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """`change(connection, ...)` in a transaction of its own, committed when this returns."""
         return await self._recorder.write(lambda connection: change(connection, *arguments, **named))
+
+    async def write_apart(self, change: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """As `write`, for what must not wait behind other changes: the heartbeat.
+
+        Differs: on PostgreSQL a connection of its own, where each statement is a transaction; SQLite has one writer.
+        """
+        if self._apart is None:
+            return await self.write(change, *arguments, **named)
+        return await self._apart.run(lambda connection: change(connection, *arguments, **named))
 
     def submit(
         self, change: HotChange, after: Callable[[Any], None] | None = None, *, weight: int = 0
@@ -81,9 +108,15 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(url: str, observe_commit: CommitObserver | None = None) -> AsyncIterator[Store]:
-    """A started store, stopped at the end."""
-    store = Store(open_database(url), observe_commit)
+async def open_store(
+    url: str,
+    observe_commit: CommitObserver | None = None,
+    *,
+    direct: str | None = None,
+    observer: DatabaseObserver | None = None,
+) -> AsyncIterator[Store]:
+    """A started store, stopped at the end. `direct` leads past a pooler to the same PostgreSQL database."""
+    store = Store(open_database(url, direct), observe_commit, observer)
     store.start()
     try:
         yield store

@@ -51,6 +51,9 @@ class Accepted:
     lane_token: str | None = None
     journal: tuple[JournalEntry, ...] = ()
     """What the run begins with, if that is not nothing."""
+    caller_node: str | None = None
+    node_id: str | None = None
+    """Who holds `run`, or the lane."""
 
 
 @value
@@ -77,6 +80,8 @@ class Accept:
     dedupe: DedupeKey | None = None
     finished: bool = False
     journal: JournalEntry | None = None
+    caller_node: str | None = None
+    """Where somebody waits for the answer."""
 
     @classmethod
     def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[AcceptAnswer]:
@@ -108,7 +113,11 @@ _NO_PLACE: tuple[None, None] = (None, None)
 def _accepted(change: Accept, place: tuple[Lane | None, str | None]) -> Accepted:
     journal = () if change.journal is None else (change.journal,)
     if change.lease is None or change.lane_key is not None:
-        return Accepted(change.event, change.workflow_number, None, *place, journal)
+        lane, lane_token = place
+        owner = change.lease.node_id if change.lease is not None and lane_token is not None else None
+        return Accepted(
+            change.event, change.workflow_number, None, lane, lane_token, journal, change.caller_node, owner
+        )
     run = LeasedRun(
         event=change.event,
         workflow_number=change.workflow_number,
@@ -117,8 +126,9 @@ def _accepted(change: Accept, place: tuple[Lane | None, str | None]) -> Accepted
         lease_token=change.lease.token,
         lane=None,
         journal=journal,
+        caller_node=change.caller_node,
     )
-    return Accepted(change.event, change.workflow_number, run)
+    return Accepted(change.event, change.workflow_number, run, node_id=change.lease.node_id)
 
 
 # --- dedupe ----------------------------------------------------------------------------------------------------------
@@ -191,7 +201,7 @@ def _take_places(connection: Connection, changes: Sequence[Accept]) -> dict[str,
 
 def _lane_row(place: tuple[str, str], count: int, now: Instant, offer: Lease | None) -> tuple[Any, ...]:
     node_id, token = (offer.node_id, offer.token) if offer else (None, None)
-    return (lane_id(*place), *place, count, now, node_id, token)
+    return (lane_id(*place), *place, count, now, node_id, token, False)
 
 
 def _add_to_sequence(statement: Insert) -> Any:
@@ -203,6 +213,7 @@ def _add_to_sequence(statement: Insert) -> Any:
             "last_used_at": new.last_used_at,
             "lease_node": func.coalesce(lane.lease_node, new.lease_node),
             "lease_token": func.coalesce(lane.lease_token, new.lease_token),
+            "dormant": new.dormant,
         },
     ).returning(lane.id, lane.last_sequence, lane.lease_node, lane.lease_token)
 
@@ -283,4 +294,5 @@ def _run_row(change: Accept, lane: Lane | None) -> tuple[Any, ...]:
         None,
         None,
         None,
+        change.caller_node,
     )

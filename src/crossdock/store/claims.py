@@ -6,7 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import BigInteger, Connection, Executable, String, Subquery, exists, func, null, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Executable,
+    String,
+    Subquery,
+    exists,
+    false,
+    func,
+    null,
+    select,
+    text,
+    update,
+)
 
 from crossdock.model.outcome import Failure
 from crossdock.model.run import MAX_LOSSES, Lane, LeasedRun
@@ -25,7 +39,8 @@ IS_CLAIMABLE = text("run.state IN ('queued', 'retrying')")
 IS_FREE = text("run.state IN ('queued', 'retrying') AND run.lane_id IS NULL")
 IS_LOST_BEFORE = text("run.state IN ('queued', 'retrying') AND run.lane_id IS NULL AND run.losses > 0")
 IS_UNFINISHED = text("run.state NOT IN ('succeeded', 'failed', 'canceled')")
-IS_WAITING = text("run.state = 'waiting'")
+IS_DELAYED = text("run.state = 'waiting' AND run.waiting_for = 'delay'")
+IS_HELD = text("run.state = 'waiting' AND run.waiting_for <> 'delay'")
 
 # --- unordered runs --------------------------------------------------------------------------------------------------
 
@@ -108,7 +123,7 @@ def read_leased(connection: Connection, event_ids: Sequence[str]) -> list[Leased
         return []
     query = (
         select(schema.event, run.c.workflow_number, run.c.attempts, run.c.losses, run.c.lease_token)
-        .add_columns(run.c.lane_id, run.c.lane_sequence)
+        .add_columns(run.c.lane_id, run.c.lane_sequence, run.c.caller_node)
         .join(run, run.c.event_id == schema.event.c.id)
         .where(schema.event.c.id.in_(event_ids))
     )
@@ -125,6 +140,7 @@ def _leased_of(row: Any) -> LeasedRun:
         losses=row.losses,
         lease_token=row.lease_token or "",
         lane=Lane(row.lane_id, row.lane_sequence) if row.lane_id is not None else None,
+        caller_node=row.caller_node,
     )
 
 
@@ -134,21 +150,32 @@ def backlogged(connection: Connection, now: Instant) -> list[str]:
     return list(connection.execute(select(schema.integration.c.id).where(due)).scalars())
 
 
-IS_DELAYED = text("run.state = 'waiting' AND run.waiting_for = 'delay'")
+END_AT_ONCE = 1_000
+"""Delays of one integration that end in one transaction."""
 
 
 def has_due_delays(connection: Connection, now: Instant) -> bool:
     """Whether a run that waits for its time is due."""
-    query = select(run.c.event_id).where(IS_WAITING, IS_DELAYED, run.c.due_at <= now).limit(1)
-    return connection.execute(query).first() is not None
+    return bool(_with_due_delays(connection, now, 1))
 
 
 def end_delays(connection: Connection, now: Instant) -> list[str]:
-    """Queue the runs whose waiting is over; the lanes that they are in."""
-    due = (IS_WAITING, IS_DELAYED, run.c.due_at <= now)
+    """Queue runs whose waiting is over, up to END_AT_ONCE of each integration; the lanes that they are in."""
     target = RUN_MOVES[RunMove.RELEASE][1].value
-    statement = update(run).where(*due).values(state=target, waiting_for=null()).returning(run.c.lane_id)
-    return [lane_id for lane_id in connection.execute(statement).scalars() if lane_id is not None]
+    lanes: list[str] = []
+    for integration_id in _with_due_delays(connection, now, None):
+        due = (IS_DELAYED, run.c.integration_id == integration_id, run.c.due_at <= now)
+        chosen = select(run.c.event_id).where(*due).order_by(run.c.due_at).limit(END_AT_ONCE)
+        ids = list(connection.execute(chosen.with_for_update(skip_locked=True)).scalars())
+        ended = update(run).where(run.c.event_id.in_(ids), IS_DELAYED).values(state=target, waiting_for=null())
+        lanes += [lane_id for lane_id in connection.execute(ended.returning(run.c.lane_id)).scalars() if lane_id]
+    return lanes
+
+
+def _with_due_delays(connection: Connection, now: Instant, limit: int | None) -> list[str]:
+    """Integrations with runs whose waiting is over. One index probe for each integration."""
+    due = exists().where(IS_DELAYED, run.c.integration_id == schema.integration.c.id, run.c.due_at <= now)
+    return list(connection.execute(select(schema.integration.c.id).where(due).limit(limit)).scalars())
 
 
 def has_quarantined(connection: Connection, now: Instant) -> bool:
@@ -181,9 +208,11 @@ def return_runs(connection: Connection, tokens: Sequence[str], now: Instant) -> 
 
 
 def next_due_at(connection: Connection, now: Instant) -> Instant | None:
-    """When the next unordered run that waits for its time becomes due."""
-    query = select(func.min(run.c.due_at)).where(IS_FREE, run.c.due_at > now)
-    return connection.execute(query).scalar()
+    """When the next unordered run that waits for its time becomes due. One index probe for each integration."""
+    mine = (IS_FREE, run.c.integration_id == schema.integration.c.id, run.c.due_at > now)
+    first = select(func.min(run.c.due_at)).where(*mine).scalar_subquery().label("due_at")
+    each = select(first).select_from(schema.integration).subquery()
+    return connection.execute(select(func.min(each.c.due_at))).scalar()
 
 
 # --- rescue ----------------------------------------------------------------------------------------------------------
@@ -201,8 +230,32 @@ def rescue_runs(connection: Connection, dead: Sequence[str], node_id: str, now: 
     """Take back the runs and lanes of dead nodes. Any node may do this: the guard is the dead node's lease."""
     if not dead:
         return Rescued(0, ())
+    free_lanes_of(connection, dead)
+    return _take_back(connection, (run.c.lease_node.in_(dead),), node_id, now, token)
+
+
+def free_lanes_of(connection: Connection, dead: Sequence[str]) -> None:
+    """The lanes of dead nodes have no owner any more."""
     connection.execute(update(lane).where(lane.c.lease_node.in_(dead)).values(lease_node=null(), lease_token=null()))
-    held = (run.c.lease_node.in_(dead), run.c.state == RunState.RUNNING.value)
+
+
+def held_runs(connection: Connection, node_ids: Sequence[str]) -> list[str]:
+    """The runs that nodes hold, by their events."""
+    return list(connection.execute(select(run.c.event_id).where(run.c.lease_node.in_(node_ids))).scalars())
+
+
+def rescue_run(
+    connection: Connection, event_id: str, dead: Sequence[str], node_id: str, now: Instant, token: str
+) -> Rescued:
+    """Take back one run of dead nodes, and their lanes."""
+    free_lanes_of(connection, dead)
+    return _take_back(connection, (run.c.event_id == event_id, run.c.lease_node.in_(dead)), node_id, now, token)
+
+
+def _take_back(
+    connection: Connection, place: Sequence[ColumnElement[bool]], node_id: str, now: Instant, token: str
+) -> Rescued:
+    held = (*place, run.c.state == RunState.RUNNING.value)
     hopeless = update(run).where(*held, run.c.losses >= MAX_LOSSES - 1)
     lost = connection.execute(
         hopeless.values(lease_node=node_id, lease_token=token, losses=run.c.losses + 1).returning(run.c.event_id)
@@ -210,7 +263,7 @@ def rescue_runs(connection: Connection, dead: Sequence[str], node_id: str, now: 
     lost_ids = list(lost)
     back = (
         update(run)
-        .where(*held)
+        .where(*held, run.c.event_id.not_in(lost_ids))
         .values(
             state=RUN_MOVES[RunMove.RESCUE][1].value,
             losses=run.c.losses + 1,
@@ -232,6 +285,7 @@ LOST = Failure(
 def cancel_waiting(connection: Connection, event_id: str, now: Instant) -> bool:
     """Cancel a run that nobody works on."""
     states = tuple(state.value for state in RUN_MOVES[RunMove.CANCEL][0] if state is not RunState.RUNNING)
+    wake_lane_of(connection, event_id)
     statement = (
         update(run)
         .where(run.c.event_id == event_id, run.c.state.in_(states))
@@ -244,3 +298,9 @@ def request_cancel(connection: Connection, event_id: str) -> bool:
     """Ask the node that works on a run to stop it."""
     statement = update(run).where(run.c.event_id == event_id, run.c.state == RunState.RUNNING.value)
     return connection.execute(statement.values(cancel_requested=True)).rowcount == 1
+
+
+def wake_lane_of(connection: Connection, event_id: str) -> None:
+    """Something may start in the lane that an event's run is in: let an owner be found for it, if it has none."""
+    mine = select(run.c.lane_id).where(run.c.event_id == event_id).scalar_subquery()
+    connection.execute(update(lane).where(lane.c.id == mine, lane.c.dormant).values(dormant=false()))

@@ -37,7 +37,7 @@ from crossdock.model.time import Instant
 from crossdock.model.value import value
 from crossdock.store import schema
 from crossdock.store.accept import encode, event_of
-from crossdock.store.journal import result_of
+from crossdock.store.journal import read_results
 from crossdock.store.settle import clean
 from crossdock.store.statements import RowInsert, RowUpdate
 
@@ -211,7 +211,7 @@ def read_leased_deliveries(connection: Connection, delivery_ids: Sequence[str]) 
         .where(delivery.c.id.in_(delivery_ids))
     )
     rows = {row.delivery_id: row for row in connection.execute(query)}
-    results = _results(connection, [row.id for row in rows.values()])
+    results = read_results(connection, [row.id for row in rows.values()])
     return [_leased(rows[name], results) for name in delivery_ids if name in rows]
 
 
@@ -237,18 +237,6 @@ def _leased(row: Any, results: dict[str, Result]) -> LeasedDelivery:
             handled_at=row.finished_at,
         ),
     )
-
-
-def _results(connection: Connection, event_ids: Sequence[str]) -> dict[str, Result]:
-    """The first result that was decided for each event; the histories themselves are not read."""
-    table = schema.journal
-    query = (
-        select(table)
-        .where(table.c.event_id.in_(event_ids), table.c.result_status.is_not(None))
-        .order_by(table.c.event_id, table.c.position.desc())
-    )
-    found = ((row.event_id, result_of(row)) for row in connection.execute(query))
-    return {event_id: result for event_id, result in found if result is not None}
 
 
 # --- what time alone requires ----------------------------------------------------------------------------------------

@@ -104,6 +104,18 @@ def read_entries(connection: Connection, event_ids: Sequence[str]) -> dict[str, 
     return {event_id: tuple(entries) for event_id, entries in histories.items()}
 
 
+def read_results(connection: Connection, event_ids: Sequence[str]) -> dict[str, Result]:
+    """The first result that was decided for each event; the histories themselves are not read."""
+    table = schema.journal
+    query = (
+        select(table)
+        .where(table.c.event_id.in_(event_ids), table.c.result_status.is_not(None))
+        .order_by(table.c.event_id, table.c.position.desc())
+    )
+    found = ((row.event_id, result_of(row)) for row in connection.execute(query))
+    return {event_id: result for event_id, result in found if result is not None}
+
+
 def first_result(entries: Iterable[JournalEntry]) -> Result | None:
     """The run's result: the first one that was decided."""
     return next((entry.result for entry in entries if entry.result is not None), None)

@@ -10,14 +10,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import Connection, Executable, String, Subquery, exists, func, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    String,
+    Subquery,
+    exists,
+    false,
+    func,
+    null,
+    select,
+    text,
+    true,
+    update,
+)
 
 from crossdock.model.run import LeasedRun
 from crossdock.model.states import RUN_MOVES, RunMove, RunState, WaitingFor
 from crossdock.model.time import Instant
 from crossdock.model.value import value
 from crossdock.store import schema
-from crossdock.store.claims import COLUMNS, IS_CLAIMABLE, IS_UNFINISHED, read_leased, taken
+from crossdock.store.claims import COLUMNS, IS_CLAIMABLE, IS_UNFINISHED, read_leased, taken, wake_lane_of
 from crossdock.store.settle import Settle
 from crossdock.store.statements import RowUpdate
 
@@ -130,31 +144,42 @@ def _queued(leased: LeasedRun, row: Any) -> QueuedRun:
     return QueuedRun(leased, RunState(row.state), row.due_at, is_held=row.waiting_for == WaitingFor.OPERATOR.value)
 
 
+# Written out, not bound: both databases use a partial index only for the very words of its condition.
+IS_FREE_LANE = text("lane.lease_node IS NULL AND NOT lane.dormant")
+
+
 def acquire_lanes(connection: Connection, node_id: str, tokens: Sequence[str]) -> list[tuple[str, str, str]]:
     """Own lanes that have work and no owner: (lane id, integration id, token) of up to `len(tokens)` of them."""
-    busy = select(run.c.lane_id).where(run.c.lane_id.is_not(None), IS_UNFINISHED)
-    query = (
-        select(lane.c.id, lane.c.integration_id)
-        .where(lane.c.id.in_(busy), lane.c.lease_node.is_(None))
-        .limit(len(tokens))
-        .with_for_update(skip_locked=True)
+    query = select(lane.c.id).where(IS_FREE_LANE).limit(len(tokens)).with_for_update(skip_locked=True)
+    ids = connection.execute(query).scalars()
+    rows = [(lane_id, token, node_id) for lane_id, token in zip(ids, tokens, strict=False)]
+    return [(row.id, row.integration_id, row.lease_token) for row in _acquire.execute(connection, rows)]
+
+
+def _build_acquire(v: Subquery) -> Executable:
+    return (
+        update(lane)
+        .where(lane.c.id == v.c.id, IS_FREE_LANE)
+        .values(lease_node=v.c.node_id, lease_token=v.c.token)
+        .returning(lane.c.id, lane.c.integration_id, lane.c.lease_token)
     )
-    found = [(row.id, row.integration_id, token) for row, token in zip(connection.execute(query), tokens, strict=False)]
-    for lane_id, _, token in found:
-        connection.execute(update(lane).where(lane.c.id == lane_id).values(lease_node=node_id, lease_token=token))
-    return found
+
+
+_acquire = RowUpdate({"id": String(), "token": String(), "node_id": String()}, _build_acquire)
 
 
 def has_orphan_lanes(connection: Connection) -> bool:
     """Whether there is a lane with work and no owner."""
-    busy = select(run.c.lane_id).where(run.c.lane_id.is_not(None), IS_UNFINISHED).distinct().subquery()
-    query = select(lane.c.id).join(busy, busy.c.lane_id == lane.c.id).where(lane.c.lease_node.is_(None)).limit(1)
-    return connection.execute(query).first() is not None
+    return connection.execute(select(lane.c.id).where(IS_FREE_LANE).limit(1)).first() is not None
 
 
 @dataclass(frozen=True, slots=True)
 class LaneRelease:
-    """Give up a lane that has nothing to do. Its answer says whether it landed: it does not when a run has come."""
+    """Give up a lane in which nothing can start: it is empty, or its head waits for an operator.
+
+    Its answer says whether it landed: it does not when something has come. A lane that was given up so is *dormant*:
+    nobody looks for it before an event comes or somebody acts.
+    """
 
     rank: ClassVar[int] = 26
 
@@ -163,21 +188,99 @@ class LaneRelease:
 
     @classmethod
     def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[bool]:
-        landed = {row.id for row in _release_idle.execute(connection, [(c.lane_id, c.lane_token) for c in changes])}
+        rows = sorted((change.lane_id, change.lane_token) for change in changes)
+        # Differs: on PostgreSQL the rows are locked first, so that the next statement sees every run that came before.
+        _lock_lanes.execute(connection, rows)
+        landed = {row.id for row in _release_idle.execute(connection, rows)}
         return [change.lane_id in landed for change in changes]
 
 
+def _build_lock(v: Subquery) -> Executable:
+    return select(lane.c.id).join(v, v.c.id == lane.c.id).order_by(lane.c.id).with_for_update(of=lane)
+
+
 def _build_release(v: Subquery) -> Executable:
-    busy = exists().where(run.c.lane_id == lane.c.id, IS_UNFINISHED)
     return (
         update(lane)
-        .where(lane.c.id == v.c.id, lane.c.lease_token == v.c.token, ~busy)
-        .values(lease_node=null(), lease_token=null())
+        .where(lane.c.id == v.c.id, lane.c.lease_token == v.c.token, ~_CAN_GO_ON)
+        .values(lease_node=null(), lease_token=null(), dormant=true())
         .returning(lane.c.id)
     )
 
 
+def _head(column: ColumnElement[Any]) -> Any:
+    """A column of the lane's first unfinished run."""
+    own = (run.c.lane_id == lane.c.id, IS_UNFINISHED)
+    return select(column).where(*own).order_by(run.c.lane_sequence).limit(1).correlate(lane).scalar_subquery()
+
+
+_CAN_GO_ON = func.coalesce(_head(func.coalesce(run.c.waiting_for, "")), WaitingFor.OPERATOR.value) != (
+    WaitingFor.OPERATOR.value
+)
+_lock_lanes = RowUpdate({"id": String(), "token": String()}, _build_lock)
 _release_idle = RowUpdate({"id": String(), "token": String()}, _build_release)
+
+
+# --- between nodes ---------------------------------------------------------------------------------------------------
+
+
+def count_lanes_by_node(connection: Connection) -> dict[str, int]:
+    """How many lanes each node owns."""
+    query = select(lane.c.lease_node, func.count()).where(lane.c.lease_node.is_not(None)).group_by(lane.c.lease_node)
+    return {row[0]: int(row[1]) for row in connection.execute(query)}
+
+
+@dataclass(frozen=True, slots=True)
+class StalledLane:
+    """A lane of a node in which a run should have started, or is marked as running."""
+
+    id: str
+    integration_id: str
+    token: str
+    head_state: RunState
+    head_due_at: Instant
+
+
+def stalled_lanes(connection: Connection, node_id: str, before: Instant) -> list[StalledLane]:
+    """Lanes of a node whose head was due before an instant and has not ended."""
+    state, due_at = _head(run.c.state).label("state"), _head(run.c.due_at).label("due_at")
+    owned = select(lane.c.id, lane.c.integration_id, lane.c.lease_token, state, due_at)
+    lanes = owned.where(lane.c.lease_node == node_id).subquery()
+    startable = (RunState.QUEUED.value, RunState.RETRYING.value, RunState.RUNNING.value)
+    query = select(lanes).where(lanes.c.state.in_(startable), lanes.c.due_at < before)
+    return [StalledLane(row[0], row[1], row[2], RunState(row[3]), row[4]) for row in connection.execute(query)]
+
+
+_LANES_IN_USE = text(
+    # Hops from one lane to the next in the index of unfinished runs, however many each of them has.
+    """
+    WITH RECURSIVE used(id) AS (
+        SELECT min(lane_id) FROM run
+        WHERE lane_id IS NOT NULL AND state NOT IN ('succeeded', 'failed', 'canceled')
+        UNION ALL
+        SELECT (SELECT min(lane_id) FROM run
+            WHERE lane_id > used.id AND lane_id IS NOT NULL AND state NOT IN ('succeeded', 'failed', 'canceled'))
+        FROM used WHERE used.id IS NOT NULL
+    )
+    SELECT lane.id FROM used JOIN lane ON lane.id = used.id WHERE lane.dormant
+    """
+)
+
+
+def wake_forgotten_lanes(connection: Connection, before: Instant) -> list[str]:
+    """Wake the dormant lanes in which a run could have started before an instant: nobody would ever look for them."""
+    ids = list(connection.execute(_LANES_IN_USE).scalars())
+    startable = (RunState.QUEUED.value, RunState.RETRYING.value)
+    waits = (_head(run.c.state).in_(startable), _head(run.c.due_at) < before)
+    woken: list[str] = []
+    for start in range(0, len(ids), _SOME):
+        some = (lane.c.id.in_(ids[start : start + _SOME]), lane.c.dormant)
+        statement = update(lane).where(*some, *waits).values(dormant=false()).returning(lane.c.id)
+        woken += connection.execute(statement).scalars()
+    return woken
+
+
+_SOME = 500
 
 
 def owns_lane(connection: Connection, lane_id: str, lane_token: str) -> bool:
@@ -294,6 +397,7 @@ def park_run(connection: Connection, event_id: str) -> bool:
 
 def _operate(connection: Connection, event_id: str, move: RunMove, **changes: Any) -> bool:
     allowed, target = RUN_MOVES[move]
+    wake_lane_of(connection, event_id)
     statement = (
         update(run)
         .where(run.c.event_id == event_id, run.c.state.in_([state.value for state in allowed]))

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, cast, delete, func, insert, literal, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    union_all,
+    update,
+)
 
 from crossdock.model.time import SECOND, Instant
 from crossdock.store import schema
@@ -21,10 +33,22 @@ class NodeRow:
     version: str
     started_at: Instant
     heartbeat_at: Instant
+    roles: str = ""
+    """Comma-separated."""
+    address: str = ""
+    is_leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What a heartbeat learns: whether the node is still known, and all nodes there are."""
+
+    is_known: bool
+    nodes: tuple[NodeRow, ...]
 
 
 def database_now(connection: Connection, now: Instant) -> ColumnElement[int]:
-    """The clock that leases are judged by.
+    """The clock that heartbeats are told by.
 
     Differs: on PostgreSQL the database's, because the nodes' clocks may disagree; on SQLite there is one process.
     """
@@ -36,15 +60,20 @@ def database_now(connection: Connection, now: Instant) -> ColumnElement[int]:
 def register_node(connection: Connection, row: NodeRow) -> None:
     """Make a node known, alive as of now."""
     at = database_now(connection, row.started_at)
-    connection.execute(
-        insert(node).values(id=row.id, host=row.host, pid=row.pid, version=row.version, started_at=at, heartbeat_at=at)
-    )
+    values = {**asdict(row), "started_at": at, "heartbeat_at": at}
+    connection.execute(insert(node).values(values))
 
 
-def beat(connection: Connection, node_id: str, now: Instant) -> bool:
-    """Say that a node lives; False when others have taken it for dead."""
+def beat(connection: Connection, node_id: str, now: Instant) -> Pulse:
+    """Say that a node lives, and hear of the others. It is not known any more when others have taken it for dead."""
     statement = update(node).where(node.c.id == node_id).values(heartbeat_at=database_now(connection, now))
-    return connection.execute(statement).rowcount == 1
+    is_known = connection.execute(statement).rowcount == 1
+    return Pulse(is_known, tuple(list_nodes(connection)))
+
+
+def announce_leaving(connection: Connection, node_id: str) -> None:
+    """Tell the others to count on this node no more: it finishes what it has."""
+    connection.execute(update(node).where(node.c.id == node_id).values(is_leaving=True))
 
 
 def remove_node(connection: Connection, node_id: str) -> None:
@@ -52,27 +81,30 @@ def remove_node(connection: Connection, node_id: str) -> None:
 
 
 def list_nodes(connection: Connection) -> list[NodeRow]:
-    return [NodeRow(*row) for row in connection.execute(select(node).order_by(node.c.started_at))]
+    return [NodeRow(*row) for row in connection.execute(select(node).order_by(node.c.started_at, node.c.id))]
 
 
-def bury_dead(connection: Connection, node_id: str, now: Instant, ttl_seconds: float) -> list[str]:
-    """Remove the nodes whose heartbeat is older than the lease's time to live; their ids.
+def bury(connection: Connection, node_id: str, silent_since: Mapping[str, Instant]) -> list[str]:
+    """Remove nodes that have not beaten since these heartbeats; the ids of those that were removed by this.
 
     On SQLite every other node is dead: the lock file lets one process in.
     """
     if connection.dialect.name == "sqlite":
-        dead = node.c.id != node_id
-    else:
-        oldest = database_now(connection, now) - round(ttl_seconds * SECOND)
-        dead = (node.c.id != node_id) & (node.c.heartbeat_at < oldest)
-    return list(connection.execute(delete(node).where(dead).returning(node.c.id)).scalars())
+        return list(connection.execute(delete(node).where(node.c.id != node_id).returning(node.c.id)).scalars())
+    buried: list[str] = []
+    for dead_id, heartbeat_at in sorted(silent_since.items()):
+        still = (node.c.id == dead_id, node.c.heartbeat_at == heartbeat_at)
+        buried += connection.execute(delete(node).where(*still).returning(node.c.id)).scalars()
+    return buried
 
 
 def unregistered_holders(connection: Connection) -> Sequence[str]:
-    """Nodes that hold runs, deliveries, lanes or bulk jobs without a row of their own: a rescue was interrupted."""
+    """Nodes that hold runs, deliveries, lanes or bulk jobs without a row of their own: their work is free."""
     known = select(node.c.id)
-    found: set[str] = set()
-    for table in (schema.run, schema.delivery, schema.lane, schema.bulk_job):
-        held = select(table.c.lease_node).where(table.c.lease_node.is_not(None), table.c.lease_node.not_in(known))
-        found.update(connection.execute(held.distinct()).scalars())
-    return sorted(found)
+    held = union_all(
+        *(
+            select(table.c.lease_node).where(table.c.lease_node.is_not(None), table.c.lease_node.not_in(known))
+            for table in (schema.run, schema.delivery, schema.lane, schema.bulk_job)
+        )
+    ).subquery()
+    return list(connection.execute(select(held.c.lease_node).distinct().order_by(held.c.lease_node)).scalars())

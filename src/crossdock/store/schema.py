@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -236,6 +237,7 @@ run = Table(
     Column("error_kind", String),
     Column("error_message", Text),
     Column("error_step", String),
+    Column("caller_node", String),  # the node where somebody waits for the answer
     _words("state", RunState, "run_state"),
     _words("waiting_for", WaitingFor, "run_waiting_for"),
     CheckConstraint("(state = 'running') = (lease_token IS NOT NULL)", name="run_lease"),
@@ -268,10 +270,18 @@ run = Table(
         postgresql_where=text("lease_node IS NOT NULL"),
     ),
     Index(
-        "run_waiting",
+        "run_delayed",
+        "integration_id",
         "due_at",
-        sqlite_where=text("state = 'waiting'"),
-        postgresql_where=text("state = 'waiting'"),
+        sqlite_where=text("state = 'waiting' AND waiting_for = 'delay'"),
+        postgresql_where=text("state = 'waiting' AND waiting_for = 'delay'"),
+    ),
+    Index(
+        "run_held",
+        "integration_id",
+        "waiting_for",
+        sqlite_where=text("state = 'waiting' AND waiting_for <> 'delay'"),
+        postgresql_where=text("state = 'waiting' AND waiting_for <> 'delay'"),
     ),
     Index(
         "run_failed",
@@ -304,11 +314,20 @@ lane = Table(  # one row per order that has to be kept; the lane is leased, not 
     Column("last_used_at", BigInteger, nullable=False),
     Column("lease_node", String),
     Column("lease_token", String),
+    # nothing in it can start before an event comes or somebody acts: it is empty, or its head waits for an operator
+    Column("dormant", Boolean, nullable=False, server_default=false()),
     Index(
-        "lane_unowned",
-        "last_used_at",
-        sqlite_where=text("lease_node IS NULL"),
-        postgresql_where=text("lease_node IS NULL"),
+        "lane_claimable",
+        "id",
+        sqlite_where=text("lease_node IS NULL AND NOT dormant"),
+        postgresql_where=text("lease_node IS NULL AND NOT dormant"),
+    ),
+    # Not by `last_used_at`: PostgreSQL updates a row in place only while nothing that is indexed changes.
+    Index(
+        "lane_dormant",
+        "id",
+        sqlite_where=text("lease_node IS NULL AND dormant"),
+        postgresql_where=text("lease_node IS NULL AND dormant"),
     ),
     Index(
         "lane_leased",
@@ -451,4 +470,23 @@ node = Table(
     Column("version", String, nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("heartbeat_at", BigInteger, nullable=False),
+    Column("roles", String, nullable=False, server_default=""),  # comma-separated
+    Column("address", String, nullable=False, server_default=""),  # where it listens
+    Column("is_leaving", Boolean, nullable=False, server_default=false()),  # it finishes what it has, and takes nothing
+)
+
+duty = Table(  # what is done once for all nodes: whoever takes it when it is due, does it this time
+    "duty",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("due_at", BigInteger, nullable=False),
+    Column("node_id", String, nullable=False),  # who took it last
+)
+
+rate_use = Table(  # calls let in by integrations with a rate limit, counted in slices of time
+    "rate_use",
+    metadata,
+    Column("integration_id", String, primary_key=True),
+    Column("slice", BigInteger, primary_key=True),
+    Column("count", BigInteger, nullable=False),
 )

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from crossdock import observe
-from crossdock.clock import Clock, new_token
+from crossdock.clock import Sources, new_token
 from crossdock.manage.bulk_jobs import filter_of
 from crossdock.model.bulk import BULK_MOVES, BulkKind, BulkMove, batch_size, next_batch_due
 from crossdock.model.errors import StoreUnavailable
@@ -72,15 +72,14 @@ class BulkWork:
         store: Store,
         deeds: Mapping[BulkKind, Deed],
         *,
-        clock: Clock,
-        node_id: str,
+        sources: Sources,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._deeds = deeds
         self._sleep = sleep
-        self._clock = clock
-        self._node_id = node_id
+        self._sources = sources
+        self._clock = sources.now
         self._tasks: dict[str, asyncio.Task[None]] = {}
         """By the token of their lease."""
 
@@ -88,10 +87,10 @@ class BulkWork:
         """Take up jobs that nobody works on."""
         held = list(self._tasks)
         free = JOBS_AT_ONCE - len(held)
-        if free <= 0 or not await self._store.read(has_free_job, self._node_id, held):
+        if free <= 0 or not await self._store.read(has_free_job, self._sources.node_id, held):
             return
         tokens = [new_token() for _ in range(free)]
-        for job_id, token in await self._store.write(lease_jobs, self._node_id, held, tokens, self._clock()):
+        for job_id, token in await self._store.write(lease_jobs, self._sources.node_id, held, tokens, self._clock()):
             task = asyncio.create_task(self._work(job_id, token), name=f"bulk job {job_id}")
             self._tasks[token] = task
             task.add_done_callback(partial(self._ended, token))
@@ -104,13 +103,17 @@ class BulkWork:
         while self._tasks:
             await asyncio.gather(*self._tasks.values())
 
-    async def stop(self) -> None:
-        """Leave the jobs where they are, for the next node to go on with. StoreUnavailable when that can't be said."""
+    async def abandon(self) -> None:
+        """This node was taken for dead: its jobs are others' now."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._store.write(free_jobs, [self._node_id])
+
+    async def stop(self) -> None:
+        """Leave the jobs where they are, for the next node to go on with. StoreUnavailable when that can't be said."""
+        await self.abandon()
+        await self._store.write(free_jobs, [self._sources.node_id])
 
     async def forget(self) -> None:
         """Delete what ended long ago, slice by slice."""

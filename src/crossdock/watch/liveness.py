@@ -1,74 +1,137 @@
-"""This node's heartbeat, and taking over what dead nodes held."""
+"""This node's heartbeat, the epochs it goes through, and taking over what dead nodes held."""
 
 from __future__ import annotations
 
 import os
 import socket
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Protocol
 
 from crossdock import __version__, observe
-from crossdock.clock import Sources, new_token
+from crossdock.clock import Sources, new_id, new_token
+from crossdock.model.epoch import Member, Witness
 from crossdock.model.errors import StoreUnavailable
+from crossdock.model.run import LeasedRun
+from crossdock.model.time import Instant
 from crossdock.observe import Observe
 from crossdock.store import Store
 from crossdock.store.bulk_jobs import free_jobs
-from crossdock.store.claims import Rescued, rescue_runs
+from crossdock.store.claims import Rescued, held_runs, rescue_run, rescue_runs
 from crossdock.store.deliveries import rescue_deliveries
-from crossdock.store.nodes import NodeRow, beat, bury_dead, register_node, remove_node, unregistered_holders
+from crossdock.store.nodes import (
+    NodeRow,
+    announce_leaving,
+    beat,
+    bury,
+    register_node,
+    remove_node,
+    unregistered_holders,
+)
+
+SWEEP_SECONDS = 10.0
+"""How often to look for leases of nodes that nobody knows any more: a rescue that was interrupted leaves such."""
+
+
+class Followers(Protocol):
+    """Who has to hear of deaths: of others', whose work is free now, and of this node's own."""
+
+    async def rescued(self, rescued: Rescued) -> None:
+        """Runs were taken back from dead nodes."""
+
+    async def abandon(self) -> None:
+        """This node was taken for dead: drop everything that is worked on, others do it now."""
 
 
 class Liveness:
-    """One row in `node`, kept alive. `rescued` is told what was taken back."""
+    """One row in `node`, kept alive. `monotonic` counts seconds, those of a suspended machine too."""
 
     def __init__(
         self,
         store: Store,
         observe_metrics: Observe,
-        rescued: Callable[[Rescued], Awaitable[None]],
+        followers: Followers,
         *,
         sources: Sources,
+        monotonic: Callable[[], float],
         ttl_seconds: float,
+        heartbeat_seconds: float,
+        roles: str = "",
+        address: str = "",
     ) -> None:
         self._store = store
         self._observe = observe_metrics
-        self._rescued = rescued
+        self._followers = followers
         self._sources = sources
+        self._epoch = sources.epoch
+        self._monotonic = monotonic
         self._ttl = ttl_seconds
-        self._alive_until = 0.0
+        self._witness = Witness(ttl_seconds, heartbeat_seconds)
+        self._roles = roles
+        self._address = address
+        self._dead: dict[str, Instant] = {}
+        """Nodes whose heartbeat stands still, with that heartbeat."""
+        self._sweep_at = float("-inf")
 
     async def register(self) -> None:
         """Make this node known."""
-        now = self._sources.now()
-        row = NodeRow(self._sources.node_id, socket.gethostname(), os.getpid(), __version__, now, now)
+        started, now = self._monotonic(), self._sources.now()
+        row = NodeRow(
+            id=self._epoch.node_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            started_at=now,
+            heartbeat_at=now,
+            roles=self._roles,
+            address=self._address,
+        )
         await self._store.write(register_node, row)
-        self._alive_until = time.monotonic() + self._ttl
-
-    def may_act(self) -> bool:
-        """Whether this node's leases are certainly its own. Without a heartbeat it stops before they end."""
-        return time.monotonic() < self._alive_until - self._ttl * 0.2
+        self._epoch.confirm(started, self._ttl)
+        self._epoch.members = (*self._epoch.members, _member(row))
 
     async def beat(self) -> None:
-        started = time.monotonic()
+        """Say that this node lives, and look who else does."""
+        started = self._monotonic()
         try:
-            known = await self._store.write(beat, self._sources.node_id, self._sources.now())
+            pulse = await self._store.write_apart(beat, self._epoch.node_id, self._sources.now())
         except StoreUnavailable as error:
-            observe.emit(observe.HEARTBEAT_FAILED, reason=str(error), seconds_left=self._alive_until - started)
+            seconds_left = self._epoch.seconds_left
+            observe.emit(observe.HEARTBEAT_FAILED, reason=str(error), seconds_left=seconds_left)
             return
-        if known:
-            self._alive_until = started + self._ttl
-        else:
-            observe.emit(observe.NODE_FENCED, node=self._sources.node_id)
-            await self.register()
+        if not pulse.is_known:
+            await self._begin_anew()
+            return
+        self._epoch.confirm(started, self._ttl)
+        self._epoch.members = tuple(_member(row) for row in pulse.nodes)
+        heartbeats = {row.id: row.heartbeat_at for row in pulse.nodes if row.id != self._epoch.node_id}
+        for node_id in self._witness.look(heartbeats, self._monotonic()):
+            self._dead[node_id] = heartbeats[node_id]
+
+    async def _begin_anew(self) -> None:
+        """Others have taken this node for dead, and what it held with it: a new epoch begins, with empty hands."""
+        observe.emit(observe.NODE_FENCED, node=self._epoch.node_id)
+        self._observe.fenced()
+        await self._followers.abandon()
+        self._epoch.renew(new_id("node"))
+        await self.register()
+
+    # --- others' ---------------------------------------------------------------------------------------------------
 
     async def rescue(self) -> None:
         """Take back what dead nodes held. What an interrupted rescue left behind is found again by its holder."""
+        dead: set[str] = set()
+        if self._dead or self._store.dialect == "sqlite":
+            silent, self._dead = self._dead, {}
+            dead.update(await self._store.write(bury, self._epoch.node_id, silent))
+        if dead or self._monotonic() >= self._sweep_at:
+            self._sweep_at = self._monotonic() + SWEEP_SECONDS
+            dead.update(await self._store.read(unregistered_holders))
+        if dead:
+            await self._take_back(sorted(dead))
+
+    async def _take_back(self, dead: list[str]) -> None:
         now = self._sources.now()
-        dead = await self._store.write(bury_dead, self._sources.node_id, now, self._ttl)
-        dead = sorted({*dead, *await self._store.read(unregistered_holders)})
-        if not dead:
-            return
-        rescued = await self._store.write(rescue_runs, dead, self._sources.node_id, now, new_token())
+        rescued = await self._or_one_by_one(dead, now)
         deliveries = await self._store.write(rescue_deliveries, dead, now)
         await self._store.write(free_jobs, dead)
         if rescued.queued or rescued.lost or deliveries:
@@ -80,8 +143,41 @@ class Liveness:
                 lost_too_often=len(rescued.lost),
                 deliveries=deliveries,
             )
-        await self._rescued(rescued)
+        await self._followers.rescued(rescued)
+
+    async def _or_one_by_one(self, dead: list[str], now: Instant) -> Rescued:
+        """All runs together; where the database refuses that, each by itself: a bad row must not hold up the others."""
+        node_id = self._epoch.node_id
+        try:
+            return await self._store.write(rescue_runs, dead, node_id, now, new_token())
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            observe.emit(observe.RESCUE_STUMBLED, error=error, nodes=dead)
+        queued = 0
+        lost: list[LeasedRun] = []
+        for event_id in await self._store.read(held_runs, dead):
+            try:
+                one = await self._store.write(rescue_run, event_id, dead, node_id, now, new_token())
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                observe.emit(observe.RESCUE_REFUSED, error=error, event=event_id)
+                continue
+            queued += one.queued
+            lost += one.lost
+        return Rescued(queued, tuple(lost))
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    async def announce_leaving(self) -> None:
+        """This node takes nothing more: the others need not count on it."""
+        await self._store.write_apart(announce_leaving, self._epoch.node_id)
 
     async def leave(self) -> None:
         """This node stops in order: it holds nothing any more."""
-        await self._store.write(remove_node, self._sources.node_id)
+        await self._store.write(remove_node, self._epoch.node_id)
+
+
+def _member(row: NodeRow) -> Member:
+    return Member(row.id, frozenset(filter(None, row.roles.split(","))), row.is_leaving)
