@@ -32,6 +32,10 @@ class Seen:
     statuses: Counter[int] = field(default_factory=Counter)
     times: list[float] = field(default_factory=list)
     broken: int = 0
+    unsent: int = 0
+    """Requests that were due, and for which no connection was free until the end."""
+    without_advice: int = 0
+    """429 and 503 that did not say when to come again."""
 
 
 class Connection(asyncio.Protocol):
@@ -58,7 +62,10 @@ class Connection(asyncio.Protocol):
         if not found or len(body) < _content_length(head):
             return
         self._buffer = b""
-        self._load.seen.statuses[int(head[9:12])] += 1
+        status = int(head[9:12])
+        self._load.seen.statuses[status] += 1
+        if status in (429, 503) and b"\r\nretry-after: " not in head.lower():
+            self._load.seen.without_advice += 1
         self._load.seen.times.append(time.perf_counter() - self._due)
         self._load.is_free(self)
 
@@ -89,6 +96,7 @@ class Load:
         else:
             await self._keep_rate(self._rate, seconds)
         self._ended = True
+        self.seen.unsent = len(self._due)
         took = time.perf_counter() - started
         self._look_for_quiet()
         async with asyncio.timeout(QUIET_SECONDS):
@@ -142,7 +150,8 @@ def request_bytes(path: str, headers: dict[str, str], body: bytes) -> bytes:
 
 
 async def carry_out(orders: dict[str, Any]) -> dict[str, Any]:
-    requests = [request_bytes(orders["path"], orders["headers"], body.encode()) for body in orders["bodies"]]
+    paths = [orders["path"], *orders["more_paths"]]
+    requests = [request_bytes(path, orders["headers"], body.encode()) for body in orders["bodies"] for path in paths]
     load = Load(requests, rate=orders["rate"])
     took = await load.run(("127.0.0.1", orders["port"]), orders["connections"], orders["seconds"])
     times = sorted(load.seen.times) or [0.0]
@@ -154,6 +163,9 @@ async def carry_out(orders: dict[str, Any]) -> dict[str, Any]:
         "broken": load.seen.broken,
         "p50_ms": times[len(times) // 2] * 1_000,
         "p99_ms": times[int(len(times) * 0.99)] * 1_000,
+        "statuses": {str(status): count for status, count in sorted(load.seen.statuses.items())},
+        "unsent": load.seen.unsent,
+        "without_advice": load.seen.without_advice,
     }
 
 

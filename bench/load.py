@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 
@@ -26,11 +26,17 @@ class Calls:
     connections: int = 64
     seconds: float = 5.0
     rate: float | None = None
+    more_paths: tuple[str, ...] = ()
+    """Called in turn with `path`, for loads of a fixed rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the callers saw. `good` answers were 2xx; `broken` calls got none."""
+    """What the callers saw. `good` answers were 2xx; `broken` calls got none.
+
+    The last three are known for loads of a fixed rate only: calls by status, calls for which no connection was free,
+    and refusals for the moment without Retry-After.
+    """
 
     seconds: float
     answered: int
@@ -38,6 +44,9 @@ class Answers:
     broken: int
     p50_ms: float
     p99_ms: float
+    statuses: dict[str, int] = field(default_factory=dict)
+    unsent: int = 0
+    without_advice: int = 0
 
     @property
     def per_second(self) -> float:
@@ -92,6 +101,7 @@ def _run_generator(calls: Calls, orders: Path) -> str:
         "connections": calls.connections,
         "seconds": calls.seconds,
         "rate": calls.rate,
+        "more_paths": calls.more_paths,
     }
     orders.write_text(json.dumps(document))
     return _output_of([sys.executable, "-m", "bench.generator", str(orders)], dict(os.environ))

@@ -112,21 +112,10 @@ def read_log(path: Path) -> Iterator[Operation]:
             yield Operation(kind, file, offset, data, log.tell())
 
 
-def compile_watcher(folder: Path) -> Path:
-    """The library to preload."""
-    library = folder / "powerloss.so"
-    command = [
-        "cc",
-        "-shared",
-        "-fPIC",
-        "-O2",
-        "-Wall",
-        "-o",
-        str(library),
-        str(HERE / "powerloss.c"),
-        "-ldl",
-        "-lpthread",
-    ]
+def compile_library(source: Path, folder: Path) -> Path:
+    """The library to preload, made of one C file."""
+    library = folder / f"{source.stem}.so"
+    command = ["cc", "-shared", "-fPIC", "-O2", "-Wall", "-o", str(library), str(source), "-ldl", "-lpthread"]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
@@ -134,7 +123,7 @@ def compile_watcher(folder: Path) -> Path:
             "this test compiles a small library: install a C compiler (apt-get install gcc libc6-dev)"
         ) from None
     except subprocess.CalledProcessError as error:
-        raise AssertionError(f"powerloss.c does not compile: {error.stderr}") from error
+        raise AssertionError(f"{source.name} does not compile: {error.stderr}") from error
     return library
 
 
@@ -142,7 +131,7 @@ async def lose_power_repeatedly(
     folder: Path, losses: int, *, synchronous: Synchronous = "FULL", seconds: float = 8.0, seed: int = 1
 ) -> PowerReport:
     """Load the program for a while, then cut its log of writes at `losses` random moments and look what is left."""
-    library = await asyncio.to_thread(compile_watcher, folder)
+    library = await asyncio.to_thread(compile_library, HERE / "powerloss.c", folder)
     log = folder / "writes"
     program = _watched_program(folder, library, log, synchronous)
     promises = await _make_promises(program, folder, log, seconds)
