@@ -136,14 +136,14 @@ async def a_cluster(
     """A cluster whose nodes are not started yet; nothing of it is left afterwards."""
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     names = [f"node_{number + 1}" for number in range(nodes)]
-    database = await asyncio.to_thread(_prepare_database, server, names)
+    database = await asyncio.to_thread(prepare_database, server, names)
     places = [
         Place(
             name,
             _program(
                 folder,
                 name,
-                route(number, _as(name, server.url(database))),
+                route(number, signed_in_as(name, server.url(database))),
                 SHORT_LEASE if settings is None else settings,
             ),
         )
@@ -163,7 +163,8 @@ async def a_cluster(
         await asyncio.to_thread(_drop, server, database)
 
 
-def _prepare_database(server: ForeignServer, names: Sequence[str]) -> str:
+def prepare_database(server: ForeignServer, names: Sequence[str]) -> str:
+    """Make a database that notes its changes, and a role for each name; the database's name."""
     name = server.create_database()
     add_places(server.url(name), names)
     database = open_database(server.url(name))
@@ -182,7 +183,8 @@ def _drop(server: ForeignServer, database: str) -> None:
         return
 
 
-def _as(name: str, url: str) -> str:
+def signed_in_as(name: str, url: str) -> str:
+    """The URL with another role."""
     parts = urlsplit(url)
     return parts._replace(netloc=f"{name}@{parts.hostname}:{parts.port}").geturl()
 
