@@ -88,6 +88,7 @@ def test_everything_shown_is_in_the_registry_and_the_other_way_round() -> None:
     counts.set_backlog({"int_1": 1}, {"int_1": 1.0})
     counts.set_blocked_lanes({"int_1": 1})
     counts.set_workers({("functions", "busy"): 1}, {"functions": 2})
+    counts.spans_dropped("queue_full", 1)
 
     shown = {
         family.name: family.samples[0].labels.keys() - {"le"}

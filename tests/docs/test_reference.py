@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+import crossdock
 from crossdock import observe
 from crossdock.settings import SECRETS, Settings
 from tests.docs.reference import PAGES, generated, written
 
-SOURCE = Path(observe.__file__).parent
+SOURCE = Path(crossdock.__file__).parent
 CODE = {path: path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py")}
 READ_BY_NAME = {"base_url": "url_at", "database": "database_url", "sqlite_folder": "sqlite_path"}
 
@@ -46,8 +47,8 @@ def test_a_setting_does_something(name: str) -> None:
 def test_a_log_event_is_written_somewhere(event: observe.LogEvent) -> None:
     name = next(name for name, value in vars(observe).items() if value is event)
 
-    assert re.search(rf"\b{name}\b", elsewhere("observe.py")), f"nothing writes {event.name}"
+    assert re.search(rf"\b{name}\b", elsewhere("log_events.py")), f"nothing writes {event.name}"
 
 
 def test_what_is_logged_from_info_on_is_in_the_registry() -> None:
-    assert not re.findall(r"\blogger\.(?:info|warning|error|exception)\b", elsewhere("observe.py"))
+    assert not re.findall(r"\blogger\.(?:info|warning|error|exception)\b", elsewhere("logs.py"))

@@ -1,0 +1,99 @@
+"""Every metric, named once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+ROWS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """`name` is as Prometheus shows it, without the `_total` that counters get."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()
+
+
+INFO = MetricSpec("crossdock_info", "gauge", "Always 1; the label tells the version.", ("version",))
+ACCEPTED = MetricSpec("crossdock_events_accepted", "counter", "Calls recorded and answered.", ("integration",))
+DUPLICATES = MetricSpec("crossdock_events_duplicate", "counter", "Calls recognised as seen before.", ("integration",))
+REJECTED = MetricSpec(
+    "crossdock_events_rejected",
+    "counter",
+    "Calls refused, by reason; the integration is empty where none was found.",
+    ("integration", "reason"),
+)
+CONNECTIONS_REFUSED = MetricSpec(
+    "crossdock_connections_refused",
+    "counter",
+    "Connections closed before a whole request came, by reason.",
+    ("reason",),
+)
+RUNS_FINISHED = MetricSpec(
+    "crossdock_runs_finished", "counter", "Runs that came to a final state.", ("integration", "state")
+)
+RUN_RETRIES = MetricSpec("crossdock_run_retries", "counter", "Failed attempts that are tried again.", ("integration",))
+STEPS_PERFORMED = MetricSpec(
+    "crossdock_steps_performed",
+    "counter",
+    "Tries of steps with side effects, by kind and by what the try came to: done, retry (failed in passing) or stop.",
+    ("kind", "outcome"),
+)
+STEP_SECONDS = MetricSpec(
+    "crossdock_step_seconds", "counter", "Time that tries of steps with side effects took in all.", ("kind",)
+)
+RUNS_RESCUED = MetricSpec("crossdock_runs_rescued", "counter", "Runs taken over from processes that died.")
+LEASES_LOST = MetricSpec(
+    "crossdock_leases_lost", "counter", "Late writes that were refused because others took over.", ("kind",)
+)
+NODES_FENCED = MetricSpec(
+    "crossdock_node_fenced", "counter", "Times that this process was taken for dead and began anew with empty hands."
+)
+LANES_MENDED = MetricSpec("crossdock_lanes_mended", "counter", "Lanes that waited without cause and were set going.")
+RUN_LATENCY = MetricSpec(
+    "crossdock_run_latency_seconds", "histogram", "From acceptance of the call to the end of its run.", bounds=SECONDS
+)
+UNFINISHED = MetricSpec("crossdock_runs_unfinished", "gauge", "Runs that have not ended yet.", ("integration",))
+OLDEST_AGE = MetricSpec(
+    "crossdock_oldest_run_age_seconds", "gauge", "How long the oldest unfinished run has waited.", ("integration",)
+)
+BLOCKED_LANES = MetricSpec(
+    "crossdock_lanes_blocked", "gauge", "Lanes whose head waits for an operator.", ("integration",)
+)
+DELIVERIES_FINISHED = MetricSpec(
+    "crossdock_deliveries_finished", "counter", "Deliveries that came to a final state.", ("kind", "state")
+)
+DELIVERY_ATTEMPTS = MetricSpec("crossdock_delivery_attempts", "counter", "Tries to send a delivery.", ("kind",))
+DELIVERY_LATENCY = MetricSpec(
+    "crossdock_delivery_latency_seconds", "histogram", "From the making of a delivery to its end.", bounds=SECONDS
+)
+COMMIT_ROWS = MetricSpec("crossdock_commit_changes", "histogram", "Changes that shared one commit.", bounds=ROWS)
+COMMIT_SECONDS = MetricSpec("crossdock_commit_seconds", "histogram", "Time of one shared commit.", bounds=SECONDS)
+STORE_UNAVAILABLE = MetricSpec(
+    "crossdock_store_unavailable", "counter", "Times that the database could not be written or read."
+)
+
+WORKER_PROCESSES = MetricSpec(
+    "crossdock_worker_processes", "gauge", "Processes for isolated functions and for JSONata.", ("of", "state")
+)
+WORKER_WAITING = MetricSpec(
+    "crossdock_worker_calls_waiting", "gauge", "Calls that wait for such a process to be free.", ("of",)
+)
+
+SPANS_EXPORTED = MetricSpec("crossdock_spans_exported", "counter", "Spans of traces that the collector took.")
+SPANS_DROPPED = MetricSpec(
+    "crossdock_spans_dropped",
+    "counter",
+    "Spans of traces that were lost: queue_full (more than the collector takes), not_sent (it refused them, or was not "
+    "there) or too_many (of one run, or of all runs in work).",
+    ("reason",),
+)
+
+METRICS: tuple[MetricSpec, ...] = tuple(value for value in list(globals().values()) if isinstance(value, MetricSpec))
