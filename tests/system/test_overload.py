@@ -57,4 +57,6 @@ def test_broken_promise_is_found(name: str, changes: dict[str, Any]):
 
 @pytest.mark.parametrize("name", ["accepted", "worked_off"])
 def test_rate_that_collapses_is_found(name: str):
-    assert replace(GOOD, **{name: 79.0}).shortfalls() == {f"{name}_collapsed": ["79/s of 100/s"]}
+    changes: dict[str, Any] = {name: 79.0}
+
+    assert replace(GOOD, **changes).shortfalls() == {f"{name}_collapsed": ["79/s of 100/s"]}
