@@ -81,6 +81,7 @@ from crossdock.vault import LOCAL_TOKEN_FILE, load_vault, local_secret
 from crossdock.watch.bulk import BulkWork, Deed
 from crossdock.watch.bulk_deeds import BACKLOG, Canceling, Comparing, Replaying
 from crossdock.watch.liveness import Liveness
+from crossdock.watch.skew import Skew
 from crossdock.watch.turns import Turn, Watch
 from crossdock.watch.upkeep import Upkeep
 
@@ -203,6 +204,7 @@ class Node:
             queue_limit=self.settings.queue_limit,
             retention_seconds=self.settings.retention,
         )
+        self.skew = Skew(self.store, clock=system_now)
         self.receive = ReceiveApp(
             self.store,
             self.catalog,
@@ -357,6 +359,7 @@ class Node:
             Turn("measure", 2.0, self.upkeep.measure),
             Turn("configuration", 2.0, self._refresh_configuration),
             Turn("functions", 1.0, self._refresh_functions),
+            Turn("clocks ahead", 30.0, self.skew.pull_back),
             Turn("orphans", 5.0, self.upkeep.cancel_orphans),
             Turn("retention", 60.0, self.upkeep.forget),
             Turn("retention of bulk jobs", 60.0, self.bulk.forget),

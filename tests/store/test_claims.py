@@ -21,6 +21,7 @@ from crossdock.store.claims import (
     has_due_delays,
     has_quarantined,
     next_due_at,
+    pull_back_runs,
     read_cancel_requests,
     read_leases,
     request_cancel,
@@ -76,6 +77,7 @@ async def test_a_claimed_run_counts_a_start_and_keeps_the_first_start(
 
 
 async def test_a_retry_is_claimed_when_it_is_due_and_not_before(store: Store, runs: Runs, clock: HeldClock) -> None:
+    await store.write(add_integration, "int_a")
     run = await runs.leased()
     due_at = later(runs.now, 10)
     await runs.settle(run, RunMove.RETRY, due_at=due_at)
@@ -130,6 +132,7 @@ async def test_integrations_with_due_runs_are_backlogged(store: Store, runs: Run
 
 
 async def test_a_delay_ends_when_its_time_has_come(store: Store, runs: Runs) -> None:
+    await store.write(add_integration, "int_a")
     free, ordered = await runs.leased(), await runs.accept(lane="k", leased=True)
     assert isinstance(ordered, Accepted)
     due_at = later(runs.now, 10)
@@ -143,6 +146,7 @@ async def test_a_delay_ends_when_its_time_has_come(store: Store, runs: Runs) -> 
 
 
 async def test_the_end_of_a_delay_leaves_what_waits_for_an_operator(store: Store, runs: Runs) -> None:
+    await store.write(add_integration, "int_a")
     blocked, parked = await runs.leased(), await runs.leased()
     await runs.settle(blocked, RunMove.BLOCK)
     await runs.settle(parked, RunMove.RETRY, due_at=runs.now)
@@ -288,3 +292,36 @@ async def test_operators_can_not_touch_what_is_worked_on_or_has_ended(store: Sto
         assert not await store.write(skip_run, run.event.id, runs.now, "no")
         assert not await store.write(park_run, run.event.id)
         assert tuple(await runs.row(run.event.id)) == before
+
+
+# --- clocks that differ ----------------------------------------------------------------------------------------------
+
+
+async def test_what_a_clock_a_little_ahead_has_queued_is_due(store: Store, runs: Runs, clock: HeldClock) -> None:
+    await store.write(add_integration, "int_a")
+    runs.now = clock.advance(30)
+    ahead = await runs.queued()
+    now = later(runs.now, -30)
+
+    assert await store.read(backlogged, now) == ["int_a"]
+    assert await claim(store, now) == [ahead]
+
+
+async def test_a_retry_is_not_taken_before_its_time(store: Store, runs: Runs) -> None:
+    await store.write(add_integration, "int_a")
+    run = await runs.leased()
+    await runs.settle(run, RunMove.RETRY, due_at=later(runs.now, 30))
+
+    assert await store.read(backlogged, runs.now) == []
+    assert await claim(store, runs.now) == []
+
+
+async def test_what_a_clock_far_ahead_has_queued_is_pulled_back(store: Store, runs: Runs, clock: HeldClock) -> None:
+    runs.now = clock.advance(3_600)
+    ahead = await runs.queued()
+    now = later(runs.now, -3_600)
+    assert await claim(store, now) == []
+
+    assert await store.write(pull_back_runs, now) == 1
+
+    assert await claim(store, now) == [ahead]

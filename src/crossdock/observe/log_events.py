@@ -67,6 +67,9 @@ RESCUE_REFUSED = LogEvent(
     "rescue.refused", logging.ERROR, "The database refuses to change one run of a dead process; the others go on."
 )
 LANE_MENDED = LogEvent("lane.mended", logging.WARNING, "A lane waited without cause; it was set going.")
+CLOCK_WAS_AHEAD = LogEvent(
+    "clock.was_ahead", logging.WARNING, "A clock that was far ahead had queued work for later; it is due now."
+)
 LANES_HANDED_ON = LogEvent("lanes.handed_on", logging.INFO, "This process gave some of its lanes to others.")
 WATCH_FAILED = LogEvent("watch.failed", logging.ERROR, "A watch turn met a fault; the next turn tries again.")
 BULK_JOB_ENDED = LogEvent("bulk_job.ended", logging.INFO, "A bulk job came to its end.")

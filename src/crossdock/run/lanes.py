@@ -152,7 +152,9 @@ class LaneDriver:
         return None
 
     def _may_start(self, queued: QueuedRun) -> bool:
-        return queued.state in (RunState.QUEUED, RunState.RETRYING) and queued.due_at <= self._sources.now()
+        if queued.state is RunState.RETRYING:
+            return queued.due_at <= self._sources.now()
+        return queued.state is RunState.QUEUED  # whatever the clock says that it came at: it waits for nobody
 
     async def _changed_before(self, lane: OwnedLane, until: Instant) -> bool:
         """Wait for a change of the lane, or for an instant; whether it was the change."""
@@ -184,7 +186,7 @@ class LaneDriver:
 
     def _next_ready(self, lane: OwnedLane) -> QueuedRun | None:
         """The run behind the one that just ended, if it is known and may start."""
-        if not lane.queue or lane.queue[0].state is not RunState.QUEUED or lane.queue[0].due_at > self._sources.now():
+        if not lane.queue or lane.queue[0].state is not RunState.QUEUED:
             return None
         return lane.queue[0]
 

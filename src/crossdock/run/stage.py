@@ -20,7 +20,6 @@ from crossdock.model.errors import CrossdockError, StoreUnavailable, Unrecordabl
 from crossdock.model.leases import HeldLeases
 from crossdock.model.outcome import Failure, Json, Result, StepOutcome
 from crossdock.model.run import JournalEntry, LeasedRun
-from crossdock.model.time import Instant, later
 from crossdock.model.verdict import Outcome
 from crossdock.observe import (
     LOOK_FAILED,
@@ -110,7 +109,7 @@ class RunStage:
         self._held = HeldLeases()
         self._learning: set[tuple[str, int]] = set()
         self._look_now = asyncio.Event()
-        self._seek_lanes_at: Instant = 0
+        self._seek_lanes_at = 0.0
         self._is_pumping = False
         self._is_quarantine_busy = False
         self._stopping = False
@@ -249,7 +248,7 @@ class RunStage:
             if emission.lane_key is None:
                 self._wait(emission.event.integration_id)
             else:
-                self._seek_lanes_at = 0
+                self._seek_lanes_at = 0.0
                 self.lane_changed(lane_id(emission.event.integration_id, emission.lane_key))
 
     def _answered(self, run: LeasedRun, result: Result) -> None:
@@ -338,7 +337,7 @@ class RunStage:
     def lane_changed(self, lane_id: str) -> None:
         """Somebody changed the lane in the store."""
         if not self._lanes.changed(lane_id):
-            self._seek_lanes_at = 0  # it may have no owner
+            self._seek_lanes_at = 0.0  # it may have no owner
             self._signals.tell(Topic.LANE, lane_id)
         self.wake()
 
@@ -351,7 +350,7 @@ class RunStage:
 
     def seek_lanes(self) -> None:
         """There are lanes without an owner."""
-        self._seek_lanes_at = 0
+        self._seek_lanes_at = 0.0
         self.wake()
 
     async def share_lanes(self) -> None:
@@ -396,8 +395,9 @@ class RunStage:
             self.cancel(event_id)
         if not self._is_quarantine_busy:
             await self._work_quarantined()
-        if now >= self._seek_lanes_at:
-            self._seek_lanes_at = later(now, LANE_SEEK_SECONDS)
+        moment = asyncio.get_running_loop().time()
+        if moment >= self._seek_lanes_at:
+            self._seek_lanes_at = moment + LANE_SEEK_SECONDS
             await self._lanes.adopt()
 
     async def _work_quarantined(self) -> None:
@@ -426,7 +426,7 @@ class RunStage:
 
     async def fail_lost(self, rescued: Rescued) -> None:
         """Settle the runs that were lost with their nodes too often, and look for what became free."""
-        self._seek_lanes_at = 0
+        self._seek_lanes_at = 0.0
         self.wake()
         for run in rescued.lost:
             ending = self._settling.end(run, Broken(None, LOST, None))

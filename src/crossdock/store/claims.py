@@ -13,10 +13,13 @@ from sqlalchemy import (
     Executable,
     String,
     Subquery,
+    Table,
+    and_,
     exists,
     false,
     func,
     null,
+    or_,
     select,
     text,
     update,
@@ -25,7 +28,7 @@ from sqlalchemy import (
 from crossdock.model.outcome import Failure
 from crossdock.model.run import MAX_LOSSES, Lane, LeasedRun
 from crossdock.model.states import RUN_MOVES, RunMove, RunState
-from crossdock.model.time import Instant
+from crossdock.model.time import Instant, later
 from crossdock.store import schema
 from crossdock.store.accept import event_of
 from crossdock.store.journal import read_entries
@@ -41,6 +44,20 @@ IS_LOST_BEFORE = text("run.state IN ('queued', 'retrying') AND run.lane_id IS NU
 IS_UNFINISHED = text("run.state NOT IN ('succeeded', 'failed', 'canceled')")
 IS_DELAYED = text("run.state = 'waiting' AND run.waiting_for = 'delay'")
 IS_HELD = text("run.state = 'waiting' AND run.waiting_for <> 'delay'")
+
+CLOCK_SKEW_SECONDS = 60.0
+"""How far the clocks of nodes may differ, or be set back, before what waits for nobody has to be pulled back."""
+
+
+def is_due(table: Table, now: Instant) -> ColumnElement[bool]:
+    """Whether a run or delivery that waits may be taken.
+
+    What is queued waits for nobody: the moment that it is due at is when it came, by a clock that may be ahead. Only
+    what is tried again later has to be waited for. The first condition bounds what is read of an index.
+    """
+    due_at = table.c.due_at
+    return and_(due_at <= later(now, CLOCK_SKEW_SECONDS), or_(table.c.state == RunState.QUEUED.value, due_at <= now))
+
 
 # --- unordered runs --------------------------------------------------------------------------------------------------
 
@@ -71,7 +88,7 @@ class Claim:
 def _claimable(integration_id: str, now: Instant, limit: int) -> Any:
     return (
         select(run.c.event_id)
-        .where(IS_FREE, run.c.integration_id == integration_id, run.c.due_at <= now, run.c.losses == 0)
+        .where(IS_FREE, run.c.integration_id == integration_id, is_due(run, now), run.c.losses == 0)
         .order_by(run.c.due_at, run.c.event_id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -89,7 +106,7 @@ def claim_quarantined(connection: Connection, node_id: str, token: str, now: Ins
     """Take one due run that was lost with a node before."""
     query = (
         select(run.c.event_id)
-        .where(IS_LOST_BEFORE, run.c.due_at <= now)
+        .where(IS_LOST_BEFORE, is_due(run, now))
         .order_by(run.c.due_at, run.c.event_id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -146,7 +163,7 @@ def _leased_of(row: Any) -> LeasedRun:
 
 def backlogged(connection: Connection, now: Instant) -> list[str]:
     """Integrations with unordered runs that are due. One index probe for each integration."""
-    due = exists().where(IS_FREE, run.c.integration_id == schema.integration.c.id, run.c.due_at <= now)
+    due = exists().where(IS_FREE, run.c.integration_id == schema.integration.c.id, is_due(run, now))
     return list(connection.execute(select(schema.integration.c.id).where(due)).scalars())
 
 
@@ -180,7 +197,7 @@ def _with_due_delays(connection: Connection, now: Instant, limit: int | None) ->
 
 def has_quarantined(connection: Connection, now: Instant) -> bool:
     """Whether a due run waits that was lost with a node before."""
-    query = select(run.c.event_id).where(IS_LOST_BEFORE, run.c.due_at <= now).limit(1)
+    query = select(run.c.event_id).where(IS_LOST_BEFORE, is_due(run, now)).limit(1)
     return connection.execute(query).first() is not None
 
 
@@ -213,6 +230,12 @@ def next_due_at(connection: Connection, now: Instant) -> Instant | None:
     first = select(func.min(run.c.due_at)).where(*mine).scalar_subquery().label("due_at")
     each = select(first).select_from(schema.integration).subquery()
     return connection.execute(select(func.min(each.c.due_at))).scalar()
+
+
+def pull_back_runs(connection: Connection, now: Instant) -> int:
+    """Let runs be due now that a clock far ahead has queued for later; how many there were."""
+    ahead = (IS_FREE, run.c.state == RunState.QUEUED.value, run.c.due_at > later(now, CLOCK_SKEW_SECONDS))
+    return connection.execute(update(run).where(*ahead).values(due_at=now)).rowcount
 
 
 # --- rescue ----------------------------------------------------------------------------------------------------------

@@ -33,10 +33,11 @@ from sqlalchemy import (
 from crossdock.model.delivery import ATTEMPT_BODY_BYTES, DeliveryKind, HandledEvent, LeasedDelivery, SendReport
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.states import DELIVERY_MOVES, FINAL_DELIVERY_STATES, DeliveryMove, DeliveryState, RunState
-from crossdock.model.time import Instant
+from crossdock.model.time import Instant, later
 from crossdock.model.value import value
 from crossdock.store import schema
 from crossdock.store.accept import encode, event_of
+from crossdock.store.claims import CLOCK_SKEW_SECONDS, is_due
 from crossdock.store.journal import read_results
 from crossdock.store.settle import clean
 from crossdock.store.statements import RowInsert, RowUpdate
@@ -169,7 +170,7 @@ class DeliveryClaim:
 def _claim(connection: Connection, change: DeliveryClaim) -> list[LeasedDelivery]:
     query = (
         select(delivery.c.id)
-        .where(IS_WAITING, delivery.c.integration_id == change.integration_id, delivery.c.due_at <= change.now)
+        .where(IS_WAITING, delivery.c.integration_id == change.integration_id, is_due(delivery, change.now))
         .where(or_(delivery.c.expires_at.is_(None), delivery.c.expires_at > change.now))
         .order_by(delivery.c.due_at, delivery.c.id)
         .limit(len(change.tokens))
@@ -255,7 +256,7 @@ def look_for_deliveries(connection: Connection, now: Instant) -> DueDeliveries:
     """What is due at `now`. A probe of an index for each integration, however long the backlogs are."""
     owner = schema.integration.c.id
     mine = (IS_WAITING, delivery.c.integration_id == owner)
-    due = exists().where(*mine, delivery.c.due_at <= now)
+    due = exists().where(*mine, is_due(delivery, now))
     later_on = select(func.min(delivery.c.due_at)).where(*mine, delivery.c.due_at > now).scalar_subquery()
     expiry = connection.execute(select(func.min(delivery.c.expires_at)).where(IS_EXPIRING)).scalar()
     rows = connection.execute(select(owner, due.label("is_due"), later_on.label("next_at"))).all()
@@ -267,6 +268,13 @@ def look_for_deliveries(connection: Connection, now: Instant) -> DueDeliveries:
         next_at=min(moments, default=None),
         has_expired=expiry is not None and expiry <= now,
     )
+
+
+def pull_back_deliveries(connection: Connection, now: Instant) -> int:
+    """Let deliveries be due now that a clock far ahead has queued for later; how many there were."""
+    is_queued = delivery.c.state == DeliveryState.QUEUED.value
+    ahead = (IS_WAITING, is_queued, delivery.c.due_at > later(now, CLOCK_SKEW_SECONDS))
+    return connection.execute(update(delivery).where(*ahead).values(due_at=now)).rowcount
 
 
 @dataclass(frozen=True, slots=True)
