@@ -32,6 +32,7 @@ from bench.scenarios import order
 from crossdock.store.database import open_database
 from tests.support.postgres import free_port
 from tests.support.program import Program
+from tests.support.waiting import wait_until
 
 DRIP_SECONDS = 0.2
 PIECE = b"10000\r\n" + bytes(65_536) + b"\r\n"
@@ -172,7 +173,8 @@ def _reply(target: str) -> dict[str, str]:
 
 _UNDELIVERED = text(
     "SELECT count(*) FROM run LEFT JOIN delivery ON delivery.event_id = run.event_id "
-    "WHERE run.integration_id IN :healthy AND run.accepted_at >= :since AND (delivery.id IS NULL OR delivery.state <> 'delivered')"
+    "WHERE run.integration_id IN :healthy AND run.accepted_at >= :since "
+    "AND (delivery.id IS NULL OR delivery.state <> 'delivered')"
 ).bindparams(bindparam("healthy", expanding=True))
 _LAGS = text(
     "SELECT delivery.finished_at - run.accepted_at AS lag FROM run JOIN delivery ON delivery.event_id = run.event_id "
@@ -295,15 +297,16 @@ def running_hostile() -> Iterator[int]:
     port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "tests.system.hostile_targets", str(port)])
     try:
-        deadline = monotonic() + 20
-        while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
-            if monotonic() > deadline:
-                raise AssertionError("the hostile server did not start")
-            sleep(0.05)
+        wait_until(lambda: _listens(port))
         yield port
     finally:
         process.kill()
         process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _seen_by(port: int) -> dict[str, int]:
