@@ -58,13 +58,14 @@ from crossdock.outbound.trying import Trying
 from crossdock.receive.answers import Answers
 from crossdock.receive.app import ReceiveApp
 from crossdock.receive.preview import preview_answer
+from crossdock.receive.traced import TracedCalls
 from crossdock.run.compile import compile_workflow
 from crossdock.run.functions import Functions, Isolation
 from crossdock.run.outside import Outside
 from crossdock.run.settling import Settling
 from crossdock.run.stage import RunStage
 from crossdock.run.trials import TrialRunner
-from crossdock.server.app import Application, Parts, Readiness
+from crossdock.server.app import Application, AsgiApp, Parts, Readiness
 from crossdock.server.protocol import Limits
 from crossdock.server.serve import Address, WebServer
 from crossdock.server.tls import load_tls
@@ -76,6 +77,7 @@ from crossdock.store.database import open_database, sqlite_module
 from crossdock.store.nodes import list_nodes
 from crossdock.store.signals import Signals
 from crossdock.store.transfer_marks import check_marks, shown_place
+from crossdock.tracing import open_tracer
 from crossdock.ui import Pages, first_sign_in_path
 from crossdock.vault import LOCAL_TOKEN_FILE, load_vault, local_secret
 from crossdock.watch.bulk import BulkWork, Deed
@@ -92,6 +94,8 @@ DEFAULT_WORKSPACE = "default"
 SWITCH_INTERVAL_SECONDS = 0.0002
 """How long a thread may keep the interpreter when another wants it: the recorder must not wait long for the loop."""
 
+TRACES_SECONDS = 5.0
+"""How long a stop waits for a collector to take the last spans."""
 COLLECT_AFTER = 20_000
 """Objects made before the garbage collector looks for cycles: the hot path makes none, and looking takes long."""
 
@@ -167,6 +171,7 @@ class Node:
         self.epoch = Epoch(new_id("node"), system_monotonic, is_alone=is_alone)
         self.sources = Sources(system_now, system_fraction, self.epoch)
         self.metrics = Observe()
+        self.tracer = open_tracer(settings.traces, self.sources.node_id, self.metrics, clock=system_now)
         self.store = Store(open_database(settings.database_url), self.metrics.commit)
         self.vault = load_vault(settings.data, settings.secret("master_key"))
         self.catalog = Catalog(self.store, self.vault, settings.sqlite_path)
@@ -189,11 +194,19 @@ class Node:
 
     def _wire_stages(self) -> None:
         store, catalog, announce = self.store, self.catalog, self.answers.announce
-        sources = self.sources
-        self.deliver = DeliverStage(store, catalog, self.sender, self.metrics, sources=sources)
+        sources, tracer = self.sources, self.tracer
+        self.deliver = DeliverStage(store, catalog, self.sender, self.metrics, sources=sources, tracer=tracer)
         settling = Settling(catalog, self.deliver, announce, self.metrics, sources=sources)
         self.run = RunStage(
-            store, catalog, self.outside, settling, announce, self.metrics, sources=sources, signals=self.signals
+            store,
+            catalog,
+            self.outside,
+            settling,
+            announce,
+            self.metrics,
+            sources=sources,
+            signals=self.signals,
+            tracer=tracer,
         )
         self.upkeep = Upkeep(
             self.store,
@@ -392,13 +405,16 @@ class Node:
             Parts(
                 ready=self._readiness,
                 metrics=self.metrics.text,
-                receive=self.receive if "receive" in self.settings.roles else None,
+                receive=self._doors() if "receive" in self.settings.roles else None,
                 api=create_api(self.cases) if has_web else None,
                 pages=Pages(self.store, self.cases, system_now) if has_web else None,
                 metrics_token=self.settings.secret("metrics_token"),
                 trusted_proxies=self.settings.trusted_proxies,
             )
         )
+
+    def _doors(self) -> AsgiApp:
+        return self.receive if self.tracer is None else TracedCalls(self.receive, self.catalog, self.tracer)
 
     def _limits(self) -> Limits:
         return Limits(head_seconds=self.settings.head_timeout, body_seconds=self.settings.body_timeout)
@@ -456,4 +472,6 @@ class Node:
         await self.databases.close()
         await self.sender.close()
         self.functions.close()
+        if self.tracer is not None:
+            await self.tracer.close(TRACES_SECONDS)
         await self.store.stop()

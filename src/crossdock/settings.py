@@ -144,6 +144,7 @@ DatabaseUrl = Annotated[SecretStr, AfterValidator(check_database_url)]
 Token = Annotated[SecretStr, AfterValidator(check_token)]
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "human", "json"]
+Traces = Literal["none", "otlp"]
 
 
 class Settings(BaseSettings):
@@ -230,6 +231,11 @@ class Settings(BaseSettings):
 
     log_level: Level = Field("info", description="The least level that is logged.")
     log_format: Format = Field("auto", description="auto: human on a terminal, json elsewhere.")
+    traces: Traces = Field(
+        "none",
+        description="otlp: send spans to an OpenTelemetry collector, by its own `OTEL_` variables; needs the extra "
+        "`otel`.",
+    )
 
     @classmethod
     def settings_customise_sources(

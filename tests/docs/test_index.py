@@ -44,7 +44,8 @@ def test_a_decision_has_its_four_parts(page: Path):
 
 def test_every_dependency_says_why_it_is_there():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"]["jsonata"]]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["jsonata"], *extras["otel"]]
     asked = {re.split(r"[\[<>=~]", line)[0] for line in lines}
     text = (DOCS / "decisions" / "dependencies.md").read_text(encoding="utf-8")
 

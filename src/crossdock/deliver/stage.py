@@ -24,6 +24,7 @@ from crossdock.model.leases import HeldLeases
 from crossdock.model.retry import REPLY_RETRY, RetryPolicy
 from crossdock.model.states import DELIVERY_MOVES, FINAL_DELIVERY_STATES, DeliveryMove, DeliveryState
 from crossdock.model.time import Instant, later, seconds_between
+from crossdock.model.trace import caller_trace, with_trace
 from crossdock.observe import (
     DELIVERY_CRASHED,
     DELIVERY_ENDED,
@@ -35,7 +36,7 @@ from crossdock.observe import (
     emit,
     is_debugging,
 )
-from crossdock.outbound.client import DEFAULT_LIMITS, HttpSender, SendLimits
+from crossdock.outbound.client import DEFAULT_LIMITS, HttpSender, Message, SendLimits
 from crossdock.store import Store
 from crossdock.store.deliveries import (
     TOO_LATE,
@@ -48,6 +49,7 @@ from crossdock.store.deliveries import (
     return_deliveries,
 )
 from crossdock.store.patience import until_recorded
+from crossdock.tracing import Tracer
 
 CLAIM_BATCH = 64
 LOOK_SECONDS = 1.0
@@ -70,6 +72,7 @@ class DeliverStage:
         sources: Sources,
         retry: RetryPolicy = REPLY_RETRY,
         limits: SendLimits = DEFAULT_LIMITS,
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -78,6 +81,7 @@ class DeliverStage:
         self._sources = sources
         self._retry = retry
         self._limits = limits
+        self._tracer = tracer
         self._queue = SendQueue()
         self._held = HeldLeases()
         self._backlog: OrderedDict[str, None] = OrderedDict()
@@ -194,12 +198,28 @@ class DeliverStage:
         limits = self._limits
         if delivery.expires_at is not None:  # an exchange that begins in time must not post after it
             limits = replace(limits, seconds=min(limits.seconds, seconds_between(now, delivery.expires_at)))
-        report = await self._sender.send(reply.method, reply.url, headers, body, limits)
+        report = await self._sent(delivery, live, Message(reply.method, reply.url, headers, body), limits)
         return replace(
             report,
             request_headers=shown_headers(report.request_headers),
             response_headers=shown_headers(report.response_headers),
         )
+
+    async def _sent(
+        self, delivery: LeasedDelivery, live: LiveIntegration, message: Message, limits: SendLimits
+    ) -> SendReport:
+        """Send it with its trace, unless the reply's own headers speak of one."""
+        method, url, headers = message.method, message.url, tuple(message.headers)
+        if self._tracer is None:
+            passed_on = with_trace(headers, caller_trace(delivery.handled.event))
+            return await self._sender.send(method, url, passed_on, message.body, limits)
+        report = None
+        trace = self._tracer.begin_delivery(delivery, live.integration.name, method, url)
+        try:
+            report = await self._sender.send(method, url, with_trace(headers, trace.context), message.body, limits)
+        finally:
+            trace.ended(report)
+        return report
 
     async def _without_integration(self, delivery: LeasedDelivery) -> AttemptSettle:
         """The integration is not in memory: it was removed, it is newer than what this node has read, or unreadable."""

@@ -48,6 +48,7 @@ from crossdock.store.status import EventStatus, read_status, read_statuses
 HOOKS = "/hooks/"
 STATUS = "/status/"
 MAX_PATH_CHARACTERS = 2_048
+EVENT = "crossdock.event"
 COMMITS_WAITING = 4_096
 """More recorded changes than this in the queue means that the database can't keep up: refuse at the door."""
 
@@ -126,6 +127,7 @@ class ReceiveApp:
             return cors.preflight(trigger, scope["headers"])
         try:
             event = await self._admit(live, scope, receive)
+            scope[EVENT] = event.id  # for whoever tells of the call
             answer = await self._take_in(live, event)
         except Refused as error:
             self._count_refusal(live, error)

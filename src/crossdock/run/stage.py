@@ -37,6 +37,7 @@ from crossdock.run.owned_lanes import OwnedLanes
 from crossdock.run.settling import Announce, Ending, Settling
 from crossdock.run.slots import Slots
 from crossdock.run.steps import StepContext, WorkflowStep
+from crossdock.run.traced import perform_traced
 from crossdock.run.walk import LeaseLost, WalkPorts, walk
 from crossdock.run.workflows import Workflows
 from crossdock.store import Store
@@ -57,6 +58,7 @@ from crossdock.store.claims import (
 from crossdock.store.patience import until_recorded
 from crossdock.store.settle import Checkpoint
 from crossdock.store.signals import Signals, Topic
+from crossdock.tracing import Tracer
 
 TOTAL_SLOTS = 1_024
 PURE_CONCURRENCY = 512
@@ -81,9 +83,11 @@ class RunStage:
         *,
         sources: Sources,
         signals: Signals | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
+        self._tracer = tracer
         self._settling = settling
         self._signals = signals or Signals()
         self._announce = announce
@@ -192,6 +196,12 @@ class RunStage:
 
     async def perform(self, run: LeasedRun) -> Ending:
         """Take a leased run through its workflow; how it ended. LeaseLost when it is somebody else's by now."""
+        if self._tracer is None:
+            return await self._perform(run, self._ports)
+        name = self._name_of(run.event.integration_id)
+        return await perform_traced(self._tracer.begin_run(run, name), run, self._ports, self._perform)
+
+    async def _perform(self, run: LeasedRun, ports: WalkPorts) -> Ending:
         try:
             workflow = self._workflows.known(run.event.integration_id, run.workflow_number)
             if workflow is None:
@@ -201,8 +211,8 @@ class RunStage:
             return self._settling.end(run, Broken(None, failure, None))
         try:
             if workflow.is_quick:
-                return self._settling.end(run, await walk(run, workflow, self._ports))
-            return await self._perform_cancellable(run, workflow)
+                return self._settling.end(run, await walk(run, workflow, ports))
+            return await self._perform_cancellable(run, workflow, ports)
         except LeaseLost:
             raise
         except Exception as error:
@@ -210,12 +220,12 @@ class RunStage:
             broken = Broken(None, Failure("internal", f"{type(error).__name__} inside Crossdock; see the log"), None)
             return self._settling.end(run, broken)
 
-    async def _perform_cancellable(self, run: LeasedRun, workflow: CompiledWorkflow) -> Ending:
+    async def _perform_cancellable(self, run: LeasedRun, workflow: CompiledWorkflow, ports: WalkPorts) -> Ending:
         if self._handing_back:
             return self._settling.hand_back(run)
         self._performing[run.event.id] = asyncio.current_task()
         try:
-            return self._settling.end(run, await walk(run, workflow, self._ports))
+            return self._settling.end(run, await walk(run, workflow, ports))
         except asyncio.CancelledError:
             if run.event.id in self._to_cancel:
                 return self._settling.cancel(run)

@@ -37,6 +37,7 @@ from crossdock.model.time import Instant, later
 from crossdock.run.compile import CompiledWorkflow
 from crossdock.run.outside import Outside
 from crossdock.run.steps.contract import Finished, Halt, StepContext, Steps, StepsEnd, WorkflowStep
+from crossdock.tracing import OpenSpan, RunTrace
 
 RECORDED_INPUT_BYTES = 64 * 1024
 RECORDS_AT_ONCE = 500
@@ -95,6 +96,8 @@ class WalkPorts:
     """Performs a step that is no block; a trial answers from what was recorded instead."""
     guide: Guide | None = None
     """None for real runs."""
+    trace: RunTrace | None = None
+    """The start of the run as a part of a trace; None while no traces are told."""
 
 
 async def walk(run: LeasedRun, workflow: CompiledWorkflow, ports: WalkPorts) -> RunEnd:
@@ -116,6 +119,8 @@ class _Place:
     last: Json = None
     own: dict[str, Json] | None = None
     """The outputs of the list's own steps, where a block asks for them."""
+    span: OpenSpan | None = None
+    """The block that the list is a part of, in a trace."""
 
 
 class _Walk:
@@ -164,17 +169,27 @@ class _Walk:
                 continue
             if known is not None and place.prefix and known.until is not None and known.until > self.ports.now():
                 return Wait(known.until)
-            end = await self._take(step, path, known, place)
+            turn = _Turn(self, step, path, known, place)
+            end = await (self._take(turn, step, path) if self.ports.trace is None else self._traced(turn, step, path))
             if end is not None:
                 return end
         return None
 
-    async def _take(
-        self, step: WorkflowStep, path: str, known: StepRecord | None, place: _Place
-    ) -> Stop | Wait | Halted | None:
+    async def _traced(self, turn: _Turn, step: WorkflowStep, path: str) -> Stop | Wait | Halted | None:
+        """Do one step, and tell of it. What raises leaves it open: it is told as broken off, with the run."""
+        assert self.ports.trace is not None
+        span = turn.span = self.ports.trace.begin_step(step.step.kind, path, turn.place.span)
+        end = await self._take(turn, step, path)
+        record = turn.last_record
+        error = record.error.kind if record is not None and record.error is not None else None
+        status = record.status.value if record is not None else "waiting" if isinstance(end, Wait) else "halted"
+        attempts = record.attempts if record is not None else 0
+        span.end(error, {"crossdock.step.status": status, "crossdock.step.attempts": attempts})
+        return end
+
+    async def _take(self, turn: _Turn, step: WorkflowStep, path: str) -> Stop | Wait | Halted | None:
         """Do one step; what keeps the list from going on, if something does."""
-        turn = _Turn(self, step, path, known, place)
-        names = place.names
+        names = turn.place.names
         if self.ports.guide is not None:
             names = self.ports.guide.names_at(path, names)
         try:
@@ -218,14 +233,16 @@ class _Walk:
 class _Turn:
     """One step of one walk, with its tries. It is also what a block runs its own steps through (`Inner`)."""
 
-    __slots__ = ("_known", "_path", "_place", "_started_at", "_step", "_walk", "given")
+    __slots__ = ("_known", "_path", "_started_at", "_step", "_walk", "given", "last_record", "place", "span")
 
     def __init__(self, walk: _Walk, step: WorkflowStep, path: str, known: StepRecord | None, place: _Place) -> None:
         self._walk = walk
         self._step = step
         self._path = path
         self._known = known
-        self._place = place
+        self.place = place
+        self.span: OpenSpan | None = None
+        self.last_record: StepRecord | None = None
         has_waited = known is not None and known.until is not None
         self._started_at = known.started_at if known is not None and has_waited else walk.ports.now()
         self.given: Json = None
@@ -278,11 +295,12 @@ class _Turn:
             now=walk.ports.now,
             due=known.until if known is not None and known.status is StepStatus.WAITING else None,
             inner=self if action.branches else None,
+            span=self.span,
         )
         if action.branches:
             outcome = await action.perform(self.given, context)
             if walk.ports.guide is not None:
-                await walk.ports.guide.before_end(self._path, self._place.halt)
+                await walk.ports.guide.before_end(self._path, self.place.halt)
             return outcome
         if action.is_pure:
             return await walk.ports.perform(self._step, self.given, context)
@@ -294,7 +312,7 @@ class _Turn:
     async def run(
         self, steps: Steps, *, part: str = "", names: Mapping[str, Json] | None = None, halt: Halt | None = None
     ) -> StepsEnd:
-        outer = self._place
+        outer = self.place
         outputs = dict(outer.outputs)
         place = _Place(
             prefix=f"{self._path}{part}.",
@@ -303,12 +321,13 @@ class _Turn:
             effect_follows=outer.effect_follows or self._step.precedes_effect or not self._step.action.is_pure,
             halt=halt or outer.halt,
             own={},
+            span=self.span,
         )
         end = await self._walk.through(steps, place)
         return Finished(place.own or {}, place.last) if end is None else end
 
     def halt(self) -> Halt:
-        return Halt(self._place.halt)
+        return Halt(self.place.halt)
 
     async def _done(self, done: Done, tries: int) -> None:
         walk = self._walk
@@ -336,7 +355,7 @@ class _Turn:
 
     async def _before_effects(self) -> None:
         """Make durable what a later side effect builds on."""
-        if self._step.precedes_effect or self._place.effect_follows:
+        if self._step.precedes_effect or self.place.effect_follows:
             await self._walk.checkpoint()
 
     def record(
@@ -361,12 +380,13 @@ class _Turn:
             until=until,
             start=self._walk.run.attempts,
         )
+        self.last_record = record
         self._walk.records.append(record)
         if self._walk.ports.guide is not None:
             self._walk.ports.guide.recorded(record)
-        if self._place.prefix or until is not None:
+        if self.place.prefix or until is not None:
             self._walk.known[self._path] = record
-        _keep(record, self._step, self._place)
+        _keep(record, self._step, self.place)
 
 
 def _keep(record: StepRecord, step: WorkflowStep, place: _Place) -> None:

@@ -11,10 +11,12 @@ from crossdock.expressions import CompiledTree
 from crossdock.model.event import Event
 from crossdock.model.outcome import Halted, Json, StepOutcome, Stop, Wait
 from crossdock.model.time import Instant
+from crossdock.model.trace import TraceContext, caller_trace
 from crossdock.model.value import value
 from crossdock.model.workflow import Step
 from crossdock.run.functions import Functions
 from crossdock.run.outside import Outside
+from crossdock.tracing import OpenSpan
 
 
 @value
@@ -77,6 +79,13 @@ class StepContext:
     """When the step wanted to go on, if it has waited."""
     inner: Inner | None = None
     """Set for steps with `branches`."""
+    span: OpenSpan | None = None
+    """The step as a part of a trace; None while no traces are told."""
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """The trace that what the step sends or makes is a part of: told here, or passed on from the caller."""
+        return self.span.context if self.span is not None else caller_trace(self.event)
 
     @property
     def idempotency_key(self) -> str:

@@ -2,7 +2,7 @@
 
 The event is recorded in the same commit as the step, so it is there exactly once, or not at all. It goes through the
 other integration's ordering key, not through its authentication, limits of rate and deduplication, which guard calls
-from outside.
+from outside. A trace goes on in it: the headers that say so are the event's, as those of a caller would be.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from crossdock.model.errors import Invalid
 from crossdock.model.event import Event, Request
 from crossdock.model.expression import ExpressionError
 from crossdock.model.outcome import Done, Failure, Json, Retry, StepOutcome, Stop
+from crossdock.model.trace import with_trace
 from crossdock.run.steps.contract import Compiling, StepContext
 from crossdock.run.steps.fields import kind_of, refuse, require_object, text_at, value_at
 from crossdock.run.steps.respond import headers_at
@@ -87,7 +88,7 @@ def _event(given: Json, context: StepContext, target: LiveIntegration) -> Event:
         method="POST",
         path=f"/hooks/{target.integration.workspace}/{target.integration.path}",
         query=tuple(given["query"].items()),
-        headers=tuple(headers.items()),
+        headers=with_trace(tuple(headers.items()), context.trace),
         content_type=content_type,
         body=body,
     )

@@ -18,6 +18,7 @@ from crossdock.model.outcome import Failure, Json, StepOutcome, Stop
 from crossdock.outbound.connection import ConnectionKind, HttpConnection
 from crossdock.outbound.redaction import is_telling
 from crossdock.run.steps.contract import Compiling, StepContext
+from crossdock.run.steps.exchange import call
 from crossdock.run.steps.fields import kind_of, refuse, require_object, text_at, value_at
 from crossdock.run.steps.http_answer import RESPONSES, Expectation, judge
 from crossdock.run.steps.http_request import (
@@ -89,7 +90,7 @@ class Http:
             return Stop(Failure("connection_missing", str(missing.args[0]), permanent=True))
         except ExpressionError as error:
             return Stop(Failure("http_request", str(error), permanent=True))
-        report = await context.outside.http.call(request, connection)
+        report = await call(request, connection, context)
         return await judge(report, given, self.expectation, self.response)
 
     def _find_connection(self, context: StepContext) -> HttpConnection | None:

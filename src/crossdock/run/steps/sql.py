@@ -16,6 +16,7 @@ from crossdock.outbound.connection import SqlConnection
 from crossdock.outbound.request import SqlFailed, SqlQuery
 from crossdock.outbound.sql_statement import Dialect, Statement, StatementRefused, read_statement
 from crossdock.run.steps.contract import Compiling, StepContext
+from crossdock.run.steps.exchange import execute
 from crossdock.run.steps.fields import refuse, require_object, value_at
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -61,7 +62,7 @@ class SqlStep:
             exactly_once=self.exactly_once,
         )
         try:
-            answer = await context.outside.sql.execute(query, connection)
+            answer = await execute(query, connection, context)
         except SqlFailed as failed:
             failure = Failure(failed.kind, str(failed), permanent=failed.permanent)
             return Stop(failure) if failed.permanent else Retry(failure)
