@@ -9,11 +9,12 @@ from crossdock.model.states import RunMove
 from crossdock.store import Store, schema
 from crossdock.store.backlog import add_rejections, blocked_lanes, count_backlog
 from tests.support.held import HeldClock
-from tests.support.runs import REFUSED, Runs
+from tests.support.runs import REFUSED, Runs, add_integration
 
 
 @pytest.fixture
-def runs(store: Store, clock: HeldClock) -> Runs:
+async def runs(store: Store, clock: HeldClock) -> Runs:
+    await store.write(add_integration, "int_a")
     return Runs(store, clock.now)
 
 

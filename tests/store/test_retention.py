@@ -9,8 +9,9 @@ from crossdock.model.states import RunMove
 from crossdock.model.time import later
 from crossdock.store import Store, schema
 from crossdock.store.accept import Accepted, DedupeKey, Duplicate
-from crossdock.store.lanes import park_run, release_lanes
+from crossdock.store.lanes import LaneRelease, park_run
 from crossdock.store.retention import (
+    Slice,
     cancel_runs_of,
     forget_dedupe_keys,
     forget_events,
@@ -44,9 +45,9 @@ async def test_a_finished_event_is_forgotten_with_all_that_belongs_to_it(store: 
     await store.write(add_attempt, "dlv_1")
     assert await counts(store) == (1, 1, 1, 1, 1)
 
-    assert await store.write(forget_events, "int_a", runs.now, 9) == 0
-    assert await store.write(forget_events, "int_b", later(runs.now, 1), 9) == 0
-    assert await store.write(forget_events, "int_a", later(runs.now, 1), 9) == 1
+    assert await store.write(forget_events, "int_a", runs.now, 9) == Slice(0, None)
+    assert await store.write(forget_events, "int_b", later(runs.now, 1), 9) == Slice(0, None)
+    assert await store.write(forget_events, "int_a", later(runs.now, 1), 9) == Slice(1, None)
 
     assert await counts(store) == (0, 0, 0, 0, 0)
 
@@ -59,7 +60,7 @@ async def test_events_that_are_not_finished_are_kept(store: Store, runs: Runs) -
     parked = await runs.queued()
     await store.write(park_run, parked)
 
-    assert await store.write(forget_events, "int_a", later(runs.now, 1_000), 99) == 0
+    assert await store.write(forget_events, "int_a", later(runs.now, 1_000), 99) == Slice(0, None)
     assert await store.read(count, "event") == 5
 
 
@@ -67,7 +68,7 @@ async def test_an_event_whose_reply_is_pending_is_kept(store: Store, runs: Runs)
     await runs.settle(await runs.leased(), reply=NewReply("dlv_1", runs.now, None, None))
     await runs.settle(await runs.leased(), reply=NewReply("dlv_2", runs.now, None, (NODE, "sender")))
 
-    assert await store.write(forget_events, "int_a", later(runs.now, 1_000), 99) == 0
+    assert await store.write(forget_events, "int_a", later(runs.now, 1_000), 99) == Slice(0, None)
 
 
 async def test_events_go_oldest_first_in_slices(store: Store, runs: Runs, clock: HeldClock) -> None:
@@ -77,9 +78,22 @@ async def test_events_go_oldest_first_in_slices(store: Store, runs: Runs, clock:
         runs.now = clock.advance(60)
     before = later(runs.now, 60)
 
-    assert await store.write(forget_events, "int_a", before, 2) == 2
+    assert await store.write(forget_events, "int_a", before, 2) == Slice(2, events[1])
     assert [await runs.row(event_id) is None for event_id in events] == [True, True, False, False, False]
-    assert await store.write(forget_events, "int_a", before, 9) == 3
+    assert await store.write(forget_events, "int_a", before, 9, events[1]) == Slice(3, None)
+
+
+async def test_events_that_have_to_stay_are_passed_over_by_the_next_slice(store: Store, runs: Runs) -> None:
+    waiting = [await runs.queued() for _ in range(3)]
+    over = (await runs.accept(finished=True)).event.id  # type: ignore[union-attr]
+    before = later(runs.now, 1_000)
+
+    first = await store.write(forget_events, "int_a", before, 3)
+    second = await store.write(forget_events, "int_a", before, 3, first.after)
+
+    assert first == Slice(0, waiting[-1])
+    assert second == Slice(1, None)
+    assert await runs.row(over) is None
 
 
 async def test_dedupe_keys_are_forgotten_after_their_window(store: Store, runs: Runs) -> None:
@@ -98,10 +112,10 @@ async def test_lanes_that_nobody_uses_are_forgotten(store: Store, runs: Runs) ->
         answer = await runs.accept(lane=key, leased=True)
         assert isinstance(answer, Accepted)
         await store.write(park_run, answer.event.id)
-        await store.write(release_lanes, [(f"int_a:{key}", answer.lane_token)])
+        assert await store.submit(LaneRelease(f"int_a:{key}", str(answer.lane_token)))
 
-    assert await store.write(forget_lanes, runs.now, 9) == 0
-    assert await store.write(forget_lanes, later(runs.now, 1), 9) == 2
+    assert await store.write(forget_lanes, runs.now, 9) == Slice(0, None)
+    assert await store.write(forget_lanes, later(runs.now, 1), 9) == Slice(2, None)
 
     assert await store.read(count, "lane") == 2
     assert [answer.lane.id for answer in (owned, busy) if isinstance(answer, Accepted) and answer.lane]

@@ -13,6 +13,7 @@ from crossdock.model.tally import Tally
 from crossdock.store import Store, schema
 from crossdock.store.accept import DedupeKey
 from crossdock.store.claims import cancel_waiting
+from crossdock.store.lanes import LaneRelease, acquire_lanes
 from crossdock.watch.upkeep import Upkeep
 from tests.support.held import HeldClock
 from tests.support.runs import Runs, count
@@ -116,6 +117,8 @@ async def test_dedupe_keys_and_lanes_that_nobody_needs_are_forgotten(world: Worl
     await world.yard.add()
     event_id = await world.runs.queued(lane="k", dedupe=DedupeKey("d", 60.0))
     await world.yard.store.write(_finish, event_id)
+    ((lane_id, _, token),) = await world.yard.store.write(acquire_lanes, "node-1", ["t"])
+    assert await world.yard.store.submit(LaneRelease(lane_id, token))
 
     clock.advance(2 * DAY)
     await world.upkeep.forget()

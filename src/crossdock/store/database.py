@@ -3,7 +3,7 @@
 SQLite: WAL with `synchronous=FULL`, read back; readers are `query_only`; a lock file keeps a second process out; the
 bundled SQLite is used, because releases before 3.51.3 can corrupt a WAL with two connections
 (https://sqlite.org/wal.html#walresetbug).
-PostgreSQL: version 15 or newer, `synchronous_commit` on.
+PostgreSQL: version 15 or newer, `synchronous_commit` on; `store.postgresql` has the rest.
 """
 
 from __future__ import annotations
@@ -11,61 +11,112 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from types import ModuleType
-from typing import IO, Literal, TypeAlias
+from typing import IO, Any, Literal, TypeAlias, TypeVar
 
 import pysqlite3.dbapi2 as bundled_sqlite
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from crossdock.model.errors import Misconfigured, StoreUnavailable
+from crossdock.store.outages import Attempts, is_unavailable, unavailable
 
+T = TypeVar("T")
 Dialect: TypeAlias = Literal["sqlite", "postgresql"]
 
 SAFE_SQLITE = (3, 51, 3)
-POSTGRESQL_FLOOR = 150_000
 READERS = 8
+READ_SECONDS = 10.0
+"""How long whoever asks PostgreSQL something waits for the answer, a free connection included."""
 CHECKPOINT_PAGES = 4_000
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The engines of one database. `writer` hands out a single autocommit connection: its user says BEGIN itself."""
+    """The engines of one database.
+
+    `writer` hands out connections in autocommit: their user says BEGIN itself, in the words of `begin`. `direct` gives
+    a connection of its own past any pooler, without limits: for migrations, and for listening.
+    """
 
     url: URL
     dialect: Dialect
     writer: Engine
     reader: Engine
+    direct: Engine
+    direct_is_given: bool = False
+    """Somebody named the way past the pooler."""
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A read-only connection of the pool; StoreUnavailable when none is to be had."""
+    def reading(self, deadline: float | None = None) -> Iterator[Connection]:
+        """A read-only connection of the pool; StoreUnavailable when none is to be had.
+
+        On PostgreSQL no answer is waited for beyond `deadline`, a moment of `time.monotonic`.
+        """
         try:
             with self.reader.connect() as connection:
+                if self.dialect == "postgresql":
+                    _bound(connection, deadline)
                 yield connection
         except DBAPIError as error:
             if is_unavailable(error):
                 raise unavailable(error) from error
             raise
 
+    def read(self, query: Callable[[Connection], T], deadline: float) -> T:
+        """`query` on a connection of the pool, by the deadline; StoreUnavailable when that can't be.
+
+        A connection that turns out to be dead is found out by its use, not by asking before each use: the question,
+        which changes nothing, is asked once more on a new one.
+        """
+        if self.dialect == "postgresql" and monotonic() > deadline:
+            raise StoreUnavailable("more is asked of the database than it can answer; try again shortly")
+        try:
+            with self.reading(deadline) as connection:
+                return query(connection)
+        except StoreUnavailable as error:
+            cause = error.__cause__
+            if self.dialect == "sqlite" or not isinstance(cause, DBAPIError) or not cause.connection_invalidated:
+                raise
+            if monotonic() > deadline:
+                raise
+        with self.reading(deadline) as connection:
+            return query(connection)
+
+    def begin(self, connection: Connection, *, lock_seconds: float | None = None) -> None:
+        """Begin a transaction that writes, on a connection of `writer`. `lock_seconds` is how long it waits for a lock
+        of another one, if that is to be less than usual.
+        """
+        words = "BEGIN IMMEDIATE" if self.dialect == "sqlite" else connection.info.get("begin", "BEGIN")
+        if lock_seconds is not None and self.dialect == "postgresql":
+            words += f"; SET LOCAL lock_timeout = '{lock_seconds * 1_000:.0f}ms'"
+        connection.exec_driver_sql(words)
+
+    def is_pooled(self, connection: Connection) -> bool:
+        """Whether a connection goes through a pooler that lends its session to others between transactions."""
+        return bool(connection.info.get("is_shared", False))
+
     def dispose(self) -> None:
-        self.reader.dispose()
-        self.writer.dispose()
+        for engine in (self.reader, self.writer, self.direct):
+            engine.dispose()
 
 
 def parse_url(text: str) -> URL:
     """The URL with the driver that Crossdock uses; Misconfigured when it names another database."""
     try:
-        url = make_url(text)
-    except ArgumentError:
+        url = make_url(_spread_hosts(text))
+    except (ArgumentError, ValueError):
+        # the text itself is not shown: it may hold a password
         raise Misconfigured(
-            f"{text!r} is not a database URL; write sqlite:///path/to/file.db or postgresql://user@host/name"
+            "this is not a database URL; write sqlite:///path/to/file.db or postgresql://USER:PASSWORD@HOST/NAME "
+            "(in a password, write @ as %40, : as %3A, / as %2F)"
         ) from None
     backend = url.get_backend_name()
     if backend == "sqlite":
@@ -77,54 +128,53 @@ def parse_url(text: str) -> URL:
     raise Misconfigured(f"{backend} is not supported; use sqlite:/// or postgresql://")
 
 
-def open_database(text: str) -> Database:
-    """Engines for a URL. Nothing is connected yet."""
+def _spread_hosts(text: str) -> str:
+    """Several hosts as libpq writes them, `u@one:5432,two:5433/name`, as SQLAlchemy wants: `?host=...&host=...`."""
+    scheme, separator, rest = text.partition("://")
+    place, slash, path = rest.partition("/")
+    user, at, hosts = place.rpartition("@")
+    if not separator or "," not in hosts:
+        return text
+    query = "&".join(f"host={host}" for host in hosts.split(","))
+    return f"{scheme}://{user}{at}{slash}{path}{'&' if '?' in path else '?'}{query}"
+
+
+def open_database(text: str, direct: str | None = None) -> Database:
+    """Engines for a URL. Nothing is connected yet. `direct` leads past a pooler to the same database."""
     url = parse_url(text)
     if url.get_backend_name() == "sqlite":
         return _sqlite(url)
-    options = {"paramstyle": "format", "isolation_level": "AUTOCOMMIT"}
-    writer = create_engine(url, poolclass=NullPool, connect_args=_postgresql_arguments("writer"), **options)
-    reader = create_engine(
+    return _postgresql(url, parse_url(direct) if direct is not None else None)
+
+
+def _postgresql(url: URL, direct: URL | None) -> Database:
+    from crossdock.store import postgresql  # with its driver, which takes time and memory that SQLite saves
+
+    for each in (url, direct or url):
+        postgresql.check_url(each)
+
+    def engine(use: str, url: URL, **options: Any) -> Engine:
+        arguments = postgresql.connect_arguments(url, use)
+        made = create_engine(url, paramstyle="format", isolation_level="AUTOCOMMIT", connect_args=arguments, **options)
+        event.listen(made, "do_connect", postgresql.connecting(Attempts(), is_bounded=use != "direct"))
+        event.listen(made, "connect", postgresql.PREPARE[use])
+        return made
+
+    return Database(
         url,
-        pool_size=READERS,
-        max_overflow=0,
-        pool_pre_ping=True,
-        pool_timeout=10,
-        connect_args=_postgresql_arguments("reader"),
-        **options,
+        "postgresql",
+        writer=engine("writer", url, poolclass=NullPool),
+        reader=engine("reader", url, pool_size=READERS, max_overflow=0, pool_timeout=READ_SECONDS),
+        direct=engine("direct", direct or url, poolclass=NullPool),
+        direct_is_given=direct is not None,
     )
-    event.listen(writer, "connect", _check_postgresql)
-    event.listen(reader, "connect", _read_only_postgresql)
-    return Database(url, "postgresql", writer, reader)
 
 
-def _postgresql_arguments(use: str) -> dict[str, object]:
-    return {
-        "application_name": f"crossdock {use}",
-        "connect_timeout": 5,
-        "prepare_threshold": 3,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-    }
-
-
-def _check_postgresql(connection: object, _record: object) -> None:
-    version = connection.info.server_version  # type: ignore[attr-defined]
-    if version < POSTGRESQL_FLOOR:
-        raise Misconfigured(f"PostgreSQL {version // 10_000} is too old; 15 or newer is needed")
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    cursor.execute("SET synchronous_commit = on")
-    cursor.execute("SET lock_timeout = '10s'")
-    cursor.execute("SET idle_in_transaction_session_timeout = '30s'")
-    cursor.close()
-
-
-def _read_only_postgresql(connection: object, _record: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    cursor.execute("SET default_transaction_read_only = on")
-    cursor.execute("SET statement_timeout = '60s'")
-    cursor.close()
+def _bound(connection: Connection, deadline: float | None) -> None:
+    driver: Any = connection.connection.dbapi_connection
+    driver.deadline = deadline
+    if "begin" in connection.info:
+        connection.exec_driver_sql(connection.info["begin"])  # the pool rolls it back
 
 
 def sqlite_module() -> ModuleType:
@@ -156,7 +206,7 @@ def _sqlite(url: URL) -> Database:
     )
     event.listen(writer, "connect", _prepare_writer)
     event.listen(reader, "connect", _prepare_reader)
-    return Database(url, "sqlite", writer, reader)
+    return Database(url, "sqlite", writer, reader, direct=writer)
 
 
 def _prepare_writer(connection: sqlite3.Connection, _record: object) -> None:
@@ -226,26 +276,4 @@ def lock_file(database: Database) -> LockFile | None:
     return LockFile(Path(f"{database.url.database}.lock"))
 
 
-def is_unavailable(error: Exception) -> bool:
-    """Whether the database, and not the statement, is the trouble: gone, full, locked, read-only or restarting."""
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    if isinstance(error, OperationalError | InterfaceError):
-        return not _blames_statement(error)
-    return isinstance(error, StoreUnavailable)
-
-
-_PROGRAM_LIMIT_EXCEEDED = "54"
-_SQLITE_ERROR = 1
-
-
-def _blames_statement(error: DBAPIError) -> bool:
-    """Drivers call some refused statements operational errors too: trying those again would never end."""
-    # Differs: SQLSTATE class 54 on PostgreSQL (a value too large for it), the general error code on SQLite.
-    state = getattr(error.orig, "sqlstate", None) or ""
-    return state.startswith(_PROGRAM_LIMIT_EXCEEDED) or getattr(error.orig, "sqlite_errorcode", None) == _SQLITE_ERROR
-
-
-def unavailable(error: Exception) -> StoreUnavailable:
-    """What callers are told; the driver's own words stay in the log."""
-    return StoreUnavailable("the database can't be used at the moment; try again shortly")
+__all__ = ["Database", "LockFile", "is_unavailable", "open_database", "parse_url", "unavailable"]

@@ -3,10 +3,10 @@
 A database that is up to date is recognised without Alembic, whose import would cost each start a tenth of a second.
 
 Several nodes share PostgreSQL, and an upgrade changes them one after the other. So what a release adds, the next one
-may rely on, and what a release uses no more, the next one may take away: nodes of two neighbouring releases work on the
-same tables. `OLDEST_PROGRAM` is written into the database with each migration; a program that finds tables newer than
-its own reads there whether it may go on with them. Work goes on while tables change: a lock that is not to be had within
-a second is given up and tried again, and indexes of tables that may be large are built beside the work.
+may rely on, and what a release uses no more, the next one may take away: nodes of two neighbouring releases work on
+the same tables. `OLDEST_PROGRAM` is written into the database with each migration; a program that finds tables newer
+than its own reads there whether it may go on with them. Work goes on while tables change: a lock that is not to be had
+within a second is given up and tried again, and indexes of tables that may be large are built beside the work.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ class _Compatible(msgspec.Struct):
 
 def _check_newer(connection: Connection, current: str) -> None:
     """Whether this program may go on with tables of a newer one, as in the middle of a rolling upgrade."""
-    query = text("SELECT value FROM setting WHERE name = 'compatible'")
-    value = connection.execute(query).scalar()
+    has_words = _has_column(connection, "alembic_version", "compatible")
+    value = connection.exec_driver_sql("SELECT compatible FROM alembic_version").scalar() if has_words else None
     said = msgspec.json.decode(value, type=_Compatible) if value else None
     if said is None or said.tables != current or said.oldest_program > LATEST_REVISION:
         raise Misconfigured(
@@ -113,12 +113,15 @@ def _check_newer(connection: Connection, current: str) -> None:
 
 
 def _say_compatible(connection: Connection) -> None:
+    """Beside the revision that it is about, in the row that Alembic keeps."""
+    if not _has_column(connection, "alembic_version", "compatible"):
+        connection.exec_driver_sql("ALTER TABLE alembic_version ADD COLUMN compatible TEXT")
     value = msgspec.json.encode(_Compatible(LATEST_REVISION, OLDEST_PROGRAM)).decode()
-    statement = (
-        "INSERT INTO setting (name, value) VALUES ('compatible', :value) "
-        "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-    )
-    connection.execute(text(statement), {"value": value})
+    connection.execute(text("UPDATE alembic_version SET compatible = :value"), {"value": value})
+
+
+def _has_column(connection: Connection, table: str, name: str) -> bool:
+    return any(column["name"] == name for column in inspect(connection).get_columns(table))
 
 
 # --- changing tables -------------------------------------------------------------------------------------------------

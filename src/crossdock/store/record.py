@@ -1,8 +1,9 @@
 """Group commit: one thread writes everything that waits as multi-row statements in one transaction.
 
 There is no timer: the batch that forms while the last commit runs is the only delay. A failed commit fails every
-waiter of its batch; a poisoned change is found by halving and fails alone. Changes of one kind keep their order, and
-kinds are recorded in the order of their `rank`, so that several processes take row locks in the same order.
+waiter of its batch; a poisoned change is found by halving and fails alone, and so does one whose row somebody else
+keeps locked. Changes of one kind keep their order, and kinds are recorded in the order of their `rank`, so that several
+processes take row locks in the same order; where they meet all the same, the batch is recorded once more.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from crossdock import observe
 from crossdock.model.errors import CrossdockError, Misconfigured, StoreUnavailable, Unrecordable
-from crossdock.store.database import Database, is_unavailable, unavailable
+from crossdock.store.database import Database
+from crossdock.store.outages import contention, is_lost, is_unavailable, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +32,14 @@ T = TypeVar("T")
 
 MAX_BATCH = 256
 MAX_BATCH_BYTES = 16 * 1024 * 1024
+
+TRIES = 4
+"""How often that is recorded which met another transaction: one that waits for us, or that held a lock too long."""
+TRYING_SECONDS = 7.0
+"""No further try after this: longer than a silent transaction may keep its locks."""
+FIRST_PAUSE_SECONDS = 0.02
+HASTY_LOCK_SECONDS = 0.25
+"""How long the parts of a batch wait for a lock that the batch did not get."""
 
 
 class HotChange(Protocol):
@@ -43,6 +53,34 @@ class HotChange(Protocol):
 
 class CommitObserver(Protocol):
     def __call__(self, changes: int, seconds: float, /) -> None: ...
+
+
+class DatabaseObserver(Protocol):
+    """Who is told what the database costs and how it fares. It is called on the threads that ask it, and is quick."""
+
+    def answered(self, kind: Literal["commit", "change", "read"], seconds: float, /) -> None:
+        """A shared commit, a change in a transaction of its own, or a read was carried out."""
+
+    def contended(self, reason: str, /) -> None:
+        """A transaction met another one and is tried again: `deadlock`, `serialization` or `lock`."""
+
+    def connected(self, /) -> None:
+        """The recorder has a new connection: the first one, or one after a loss."""
+
+    def lost(self, /) -> None:
+        """The recorder's connection is of no use any more."""
+
+
+class Unobserved:
+    """Nobody is told."""
+
+    def answered(self, kind: Literal["commit", "change", "read"], seconds: float, /) -> None: ...
+
+    def contended(self, reason: str, /) -> None: ...
+
+    def connected(self, /) -> None: ...
+
+    def lost(self, /) -> None: ...
 
 
 @dataclass(slots=True)
@@ -67,15 +105,19 @@ _STOP = object()
 class Recorder:
     """The only writer of this process. Futures are resolved on the loop that called `start`."""
 
-    def __init__(self, database: Database, observe_commit: CommitObserver | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        observe_commit: CommitObserver | None = None,
+        observer: DatabaseObserver | None = None,
+    ) -> None:
         self._database = database
         self._observe_commit = observe_commit
+        self._observer = observer or Unobserved()
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._gathered: list[Any] = []
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._connection: Connection | None = None
-        self._retry_at = 0.0
-        self._failures = 0
         self._is_lost = False
         self._has_stopped = False
 
@@ -167,47 +209,79 @@ class Recorder:
                 break
         return items
 
-    def _commit(self, batch: list[_Waiting]) -> None:
+    def _commit(self, batch: list[_Waiting], *, is_part: bool = False) -> None:
         started = time.perf_counter()
         try:
-            answers = self._transact(lambda connection: _record(connection, [waiting.change for waiting in batch]))
+            answers = self._transact(
+                lambda connection: _record(connection, [waiting.change for waiting in batch]), is_hasty=is_part
+            )
         except StoreUnavailable as error:
-            self._resolve(batch, [error] * len(batch))
+            if len(batch) > 1 and error.__cause__ is not None and contention(error.__cause__):
+                self._commit_halves(batch)  # one locked row must not stop those that have nothing to do with it
+            else:
+                self._resolve(batch, [error] * len(batch))
         except Exception as error:  # a poisoned change: it must not fail its neighbours
             if len(batch) > 1:
-                half = len(batch) // 2
-                self._commit(batch[:half])
-                self._commit(batch[half:])
+                self._commit_halves(batch)
             else:
                 observe.emit(observe.CHANGE_REFUSED, error=error)
                 self._resolve(batch, [_unrecordable(error)])
         else:
+            seconds = time.perf_counter() - started
+            self._observer.answered("commit", seconds)
             if self._observe_commit is not None:
-                self._observe_commit(len(batch), time.perf_counter() - started)
+                self._observe_commit(len(batch), seconds)
             self._resolve(batch, answers)
+
+    def _commit_halves(self, batch: list[_Waiting]) -> None:
+        half = len(batch) // 2
+        self._commit(batch[:half], is_part=True)
+        self._commit(batch[half:], is_part=True)
 
     def _call(self, call: _Call) -> None:
         answer: Any
+        started = time.perf_counter()
         try:
             answer = self._transact(call.work)
         except Exception as error:
             answer = error
+        else:
+            self._observer.answered("change", time.perf_counter() - started)
         self._post(_settle_future, call.future, answer)
 
-    def _transact(self, work: Callable[[Connection], T]) -> T:
+    def _transact(self, work: Callable[[Connection], T], *, is_hasty: bool = False) -> T:
+        """Carry out `work` and commit; once more when it met another transaction, a few times.
+
+        StoreUnavailable when the database can't do it now; what else `work` raises is raised here.
+        """
+        started = time.monotonic()
+        pause = FIRST_PAUSE_SECONDS
+        for tries_left in reversed(range(TRIES)):
+            try:
+                return self._try(work, HASTY_LOCK_SECONDS if is_hasty else None)
+            except Exception as error:
+                reason = contention(error)
+                is_over = tries_left == 0 or time.monotonic() - started > TRYING_SECONDS
+                if reason is None or is_over or (is_hasty and reason == "lock"):
+                    if is_unavailable(error):
+                        raise unavailable(error) from error
+                    raise
+                self._observer.contended(reason)
+            time.sleep(pause * (0.5 + random.random() / 2))
+            pause *= 2
+        raise AssertionError("the last try ends here")
+
+    def _try(self, work: Callable[[Connection], T], lock_seconds: float | None) -> T:
         connection = self._connected()
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if self._database.dialect == "sqlite" else "BEGIN")
+            self._database.begin(connection, lock_seconds=lock_seconds)
             answer = work(connection)
             connection.exec_driver_sql("COMMIT")
-            self._say_recovered()
-            return answer
         except Exception as error:
             self._roll_back(connection, error)
-            if is_unavailable(error):
-                self._say_lost(error)
-                raise unavailable(error) from error
             raise
+        self._say_recovered()
+        return answer
 
     def _roll_back(self, connection: Connection, error: Exception) -> None:
         try:
@@ -215,7 +289,10 @@ class Recorder:
                 connection.exec_driver_sql("ROLLBACK")
         except DBAPIError as failure:
             logger.debug("rolling back failed: %s", failure)  # SQLite has rolled back by itself, or the link is gone
-        if is_unavailable(error) and self._database.dialect == "postgresql":
+        if is_unavailable(error) and contention(error) is None:
+            self._say_lost(error)
+        if self._database.dialect == "postgresql" and (is_lost(error) or connection.invalidated):
+            self._observer.lost()
             self._disconnect()
 
     def _say_lost(self, error: Exception) -> None:
@@ -224,29 +301,24 @@ class Recorder:
             observe.emit(observe.STORE_LOST, reason=str(getattr(error, "orig", None) or error))
 
     def _say_recovered(self) -> None:
-        self._failures = 0
         if self._is_lost:
             self._is_lost = False
             observe.emit(observe.STORE_RECOVERED)
 
     def _connected(self) -> Connection:
-        """The connection; a lost one is made anew, not more often than a growing, jittered pause allows."""
-        if self._connection is not None:
-            return self._connection
-        if time.monotonic() < self._retry_at:
-            raise StoreUnavailable("the database is away; trying to reach it again", self._retry_at - time.monotonic())
-        try:
-            self._connection = self._connect()
-        except (DBAPIError, Misconfigured) as error:
-            self._failures += 1
-            self._say_lost(error)
-            pause = min(2.0, 0.05 * 2 ** min(self._failures, 10)) * (0.5 + random.random() / 2)
-            self._retry_at = time.monotonic() + pause
-            raise unavailable(error) from error
+        """The connection; a lost one is made anew, no more often than `outages.Attempts` allows."""
+        if self._connection is None:
+            try:
+                self._connection = self._connect()
+            except (DBAPIError, Misconfigured) as error:
+                self._say_lost(error)
+                raise unavailable(error) from error
         return self._connection
 
     def _connect(self) -> Connection:
-        return self._database.writer.connect()
+        connection = self._database.writer.connect()
+        self._observer.connected()
+        return connection
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -312,4 +384,4 @@ def _settle_future(future: asyncio.Future[Any], answer: Any) -> None:
         future.set_result(answer)
 
 
-__all__ = ["MAX_BATCH", "CrossdockError", "HotChange", "Recorder"]
+__all__ = ["MAX_BATCH", "CrossdockError", "DatabaseObserver", "HotChange", "Recorder"]

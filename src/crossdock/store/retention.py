@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, null, select, text, update
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, null, select, text, tuple_, update
 
 from crossdock.model.states import RUN_MOVES, RunMove, RunState
 from crossdock.model.time import Instant
 from crossdock.store import schema
-from crossdock.store.claims import IS_FREE, IS_UNFINISHED, IS_WAITING
+from crossdock.store.claims import IS_DELAYED, IS_FREE, IS_HELD, IS_UNFINISHED
 from crossdock.store.events import CLOCK_STEP, first_id_at
 
 run = schema.run
@@ -15,51 +17,75 @@ event = schema.event
 delivery = schema.delivery
 
 
-def forget_events(connection: Connection, integration_id: str, before: Instant, limit: int) -> int:
-    """Delete up to `limit` events of an integration that came before an instant and are finished; how many.
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """How many were deleted of those that were looked at; `after` is where the next slice goes on, None at the end."""
 
-    The ids, which begin with the time, bound what is looked at: the writer must not read what is to be kept.
+    deleted: int
+    after: str | None
+
+
+def forget_events(connection: Connection, integration_id: str, before: Instant, limit: int, after: str = "") -> Slice:
+    """Delete the finished ones of up to `limit` events of an integration that came before an instant.
+
+    The ids, which begin with the time, bound what is looked at: the writer must not read what is to be kept. Events
+    that have to stay, because they wait in a blocked lane, are passed over once a round and not in each slice.
     """
-    unfinished = select(run.c.event_id).where(run.c.event_id == event.c.id, IS_UNFINISHED).exists()
-    pending = select(delivery.c.id).where(delivery.c.event_id == event.c.id, delivery.c.finished_at.is_(None)).exists()
-    query = (
-        select(event.c.id)
-        .where(event.c.integration_id == integration_id, event.c.id < first_id_at(before + CLOCK_STEP))
-        .where(event.c.received_at < before, ~unfinished, ~pending)
-        .order_by(event.c.id)
-        .limit(limit)
-    )
-    ids = list(connection.execute(query).scalars())
-    if ids:
-        deliveries = select(delivery.c.id).where(delivery.c.event_id.in_(ids))
-        connection.execute(delete(schema.attempt).where(schema.attempt.c.delivery_id.in_(deliveries)))
+    old = (event.c.integration_id == integration_id, event.c.id > after, event.c.id < first_id_at(before + CLOCK_STEP))
+    looked_at = select(event.c.id, event.c.received_at).where(*old).order_by(event.c.id).limit(limit)
+    found = connection.execute(looked_at).all()
+    past = [row.id for row in found if row.received_at < before]
+    kept = _kept(connection, past) if past else set()
+    ids = [event_id for event_id in past if event_id not in kept]
+    _delete(connection, ids)
+    return Slice(len(ids), found[-1].id if len(found) == limit else None)
+
+
+def _kept(connection: Connection, ids: list[str]) -> set[str]:
+    """Events among `ids` that still have something to be done."""
+    unfinished = select(run.c.event_id).where(run.c.event_id.in_(ids), IS_UNFINISHED)
+    pending = select(delivery.c.event_id).where(delivery.c.event_id.in_(ids), delivery.c.finished_at.is_(None))
+    return {*connection.execute(unfinished).scalars(), *connection.execute(pending).scalars()}
+
+
+def _delete(connection: Connection, ids: list[str]) -> None:
+    if not ids:
+        return
+    sent = list(connection.execute(select(delivery.c.id).where(delivery.c.event_id.in_(ids))).scalars())
+    if sent:
+        connection.execute(delete(schema.attempt).where(schema.attempt.c.delivery_id.in_(sent)))
         connection.execute(delete(delivery).where(delivery.c.event_id.in_(ids)))
-        connection.execute(delete(schema.journal).where(schema.journal.c.event_id.in_(ids)))
-        connection.execute(delete(run).where(run.c.event_id.in_(ids)))
-        connection.execute(delete(event).where(event.c.id.in_(ids)))
-    return len(ids)
+    connection.execute(delete(schema.journal).where(schema.journal.c.event_id.in_(ids)))
+    connection.execute(delete(run).where(run.c.event_id.in_(ids)))
+    connection.execute(delete(event).where(event.c.id.in_(ids)))
 
 
 def forget_dedupe_keys(connection: Connection, now: Instant, limit: int) -> int:
     """Delete up to `limit` dedupe keys whose window is over; how many."""
     dedupe = schema.dedupe
-    query = select(dedupe.c.integration_id, dedupe.c.key).where(dedupe.c.expires_at <= now).limit(limit)
-    rows = connection.execute(query).all()
-    for row in rows:
-        connection.execute(delete(dedupe).where(dedupe.c.integration_id == row.integration_id, dedupe.c.key == row.key))
-    return len(rows)
+    place = tuple_(dedupe.c.integration_id, dedupe.c.key)
+    over = select(dedupe.c.integration_id, dedupe.c.key).where(dedupe.c.expires_at <= now).limit(limit)
+    # Passed over when another transaction renews it; asked again, should that have been faster.
+    chosen = [tuple(row) for row in connection.execute(over.with_for_update(skip_locked=True))]
+    if chosen:
+        connection.execute(delete(dedupe).where(place.in_(chosen), dedupe.c.expires_at <= now))
+    return len(chosen)
 
 
-def forget_lanes(connection: Connection, before: Instant, limit: int) -> int:
-    """Delete up to `limit` lanes that nobody owns and no event has come to since an instant; how many."""
+IS_DORMANT = text("lane.lease_node IS NULL AND lane.dormant")
+
+
+def forget_lanes(connection: Connection, before: Instant, limit: int, after: str = "") -> Slice:
+    """Delete the empty ones of up to `limit` dormant lanes to which no event has come since an instant."""
     lane = schema.lane
+    looked_at = select(lane.c.id, lane.c.last_used_at).where(IS_DORMANT, lane.c.id > after)
+    found = connection.execute(looked_at.order_by(lane.c.id).limit(limit)).all()
+    ids = [row.id for row in found if row.last_used_at < before]
     busy = select(run.c.event_id).where(run.c.lane_id == lane.c.id, IS_UNFINISHED).exists()
-    idle = select(lane.c.id).where(lane.c.lease_node.is_(None), lane.c.last_used_at < before, ~busy).limit(limit)
-    still = (
-        lane.c.lease_node.is_(None),
-        lane.c.last_used_at < before,
-    )  # asked again of a row that had to be waited for
-    return connection.execute(delete(lane).where(lane.c.id.in_(idle), *still)).rowcount
+    # asked again of a row that had to be waited for
+    still = (lane.c.lease_node.is_(None), lane.c.last_used_at < before, ~busy)
+    deleted = connection.execute(delete(lane).where(lane.c.id.in_(ids), *still)).rowcount if ids else 0
+    return Slice(deleted, found[-1].id if len(found) == limit else None)
 
 
 _REMOVED = text(
@@ -88,7 +114,7 @@ def cancel_runs_of(connection: Connection, integration_id: str, now: Instant, li
     is_mine = (run.c.integration_id == integration_id, run.c.state.in_(states))
     in_lanes = (run.c.lane_id >= f"{integration_id}:", run.c.lane_id < f"{integration_id};", IS_UNFINISHED)
     ids: set[str] = set()
-    for place in ((IS_FREE,), in_lanes, (IS_WAITING,)):  # one query for each small index that they may be in
+    for place in ((IS_FREE,), in_lanes, (IS_DELAYED,), (IS_HELD,)):  # a query for each small index that has them
         ids.update(connection.execute(select(run.c.event_id).where(*is_mine, *place).limit(limit - len(ids))).scalars())
     statement = (
         update(run)
