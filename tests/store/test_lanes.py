@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import Connection, update
 
 from crossdock.model.run import LeasedRun
 from crossdock.model.states import RunMove, RunState, WaitingFor
 from crossdock.model.time import later
-from crossdock.store import Store
-from crossdock.store.accept import Accepted
+from crossdock.store import Store, schema
+from crossdock.store.accept import Accept, Accepted
 from crossdock.store.claims import Claim, cancel_waiting, rescue_runs
 from crossdock.store.lanes import (
     LaneBurst,
@@ -19,6 +22,7 @@ from crossdock.store.lanes import (
     LaneRelease,
     LaneTurn,
     acquire_lanes,
+    count_lanes_by_node,
     has_orphan_lanes,
     head_of,
     list_lanes,
@@ -29,10 +33,12 @@ from crossdock.store.lanes import (
     release_lanes,
     release_run,
     skip_run,
+    stalled_lanes,
+    wake_forgotten_lanes,
 )
 from crossdock.store.settle import Settle
 from tests.support.held import HeldClock
-from tests.support.runs import NODE, OTHER_NODE, REFUSED, Batch, Runs, a_step, an_entry, settle_of
+from tests.support.runs import NODE, OTHER_NODE, REFUSED, Batch, Runs, a_step, an_entry, an_event, settle_of
 
 LANE = "int_a:k"
 
@@ -353,3 +359,147 @@ async def test_an_empty_lane_has_no_head_and_is_not_listed(store: Store, runs: R
 
     assert await store.read(head_of, LANE) is None
     assert await store.read(list_lanes, "int_a", "", 9) == []
+
+
+# --- dormant lanes ---------------------------------------------------------------------------------------------------
+
+
+async def emptied(store: Store, runs: Runs) -> str:
+    """The token of a lane of this node in which all has ended."""
+    (event_id,), token = await fill(runs, 1)
+    assert await store.submit(LaneBurst(((take(event_id, token, runs.now), _success(event_id, runs)),))) == (True,)
+    return token
+
+
+async def with_blocked_head(store: Store, runs: Runs, lane: str = "k") -> tuple[list[str], str]:
+    """A lane whose head waits for an operator, with others behind it."""
+    events, token = await fill(runs, lane=lane)
+    claim = take(events[0], token, runs.now)
+    assert await store.submit(LaneTurn(None, claim)) == (True, True)
+    end = replace(_success(events[0], runs), move=RunMove.BLOCK, lease_token=claim.token)
+    assert await store.submit(LaneTurn(end, None)) == (True, False)
+    return events, token
+
+
+async def test_a_lane_with_something_to_start_is_not_given_up(store: Store, runs: Runs) -> None:
+    _, token = await fill(runs)
+
+    assert not await store.submit(LaneRelease(LANE, token))
+
+    assert await store.read(owns_lane, LANE, token)
+
+
+async def test_a_lane_whose_head_waits_for_an_operator_goes_dormant(store: Store, runs: Runs) -> None:
+    _, token = await with_blocked_head(store, runs)
+
+    assert await store.submit(LaneRelease(LANE, token))
+
+    assert not await store.read(has_orphan_lanes)
+    assert await store.write(acquire_lanes, NODE, ["t"]) == []
+
+
+@pytest.mark.parametrize("decision", ["retry", "skip", "park", "cancel"])
+async def test_an_operator_wakes_a_dormant_lane(store: Store, runs: Runs, decision: str) -> None:
+    events, token = await with_blocked_head(store, runs)
+    await store.submit(LaneRelease(LANE, token))
+    decisions: dict[str, Callable[[Connection], bool]] = {
+        "retry": lambda c: release_run(c, events[0], runs.now),
+        "skip": lambda c: skip_run(c, events[0], runs.now, ""),
+        "park": lambda c: park_run(c, events[0]),
+        "cancel": lambda c: cancel_waiting(c, events[0], runs.now),
+    }
+
+    assert await store.write(decisions[decision])
+
+    assert [lane_id for lane_id, _, _ in await store.write(acquire_lanes, OTHER_NODE, ["t"])] == [LANE]
+
+
+async def test_an_event_wakes_a_dormant_lane_for_the_node_that_took_it_in(store: Store, runs: Runs) -> None:
+    assert await store.submit(LaneRelease(LANE, await emptied(store, runs)))
+
+    woken = await runs.accept(lane="k", leased=True, node=OTHER_NODE)
+
+    assert isinstance(woken, Accepted)
+    assert woken.node_id == OTHER_NODE
+    assert await store.read(owns_lane, LANE, woken.lane_token or "")
+
+
+async def test_an_event_of_a_node_that_runs_nothing_leaves_the_lane_to_be_found(store: Store, runs: Runs) -> None:
+    assert await store.submit(LaneRelease(LANE, await emptied(store, runs)))
+
+    await runs.accept(lane="k")
+
+    assert await store.read(has_orphan_lanes)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_an_event_that_is_being_recorded_keeps_its_lane_awake(store: Store, runs: Runs) -> None:
+    token = await emptied(store, runs)
+    recorded, go_on = threading.Event(), threading.Event()
+
+    def record_slowly(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+        Accept.record(connection, [runs.change(an_event(runs.now), lane="k")])
+        recorded.set()
+        assert go_on.wait(20)
+        connection.exec_driver_sql("COMMIT")
+
+    other_node = asyncio.create_task(store.write_apart(record_slowly))
+    await asyncio.to_thread(recorded.wait, 20)
+    giving_up = store.submit(LaneRelease(LANE, token))
+    async with asyncio.timeout(20):
+        while not await store.read(_somebody_waits_for_a_lock):
+            pass
+    go_on.set()
+    await other_node
+
+    assert not await giving_up
+
+
+async def test_lanes_that_were_taken_for_empty_are_woken(store: Store, runs: Runs) -> None:
+    await fill(runs, lane="fine")
+    _, held = await with_blocked_head(store, runs, "blocked")
+    assert await store.submit(LaneRelease("int_a:blocked", held))
+    await fill(runs)
+    await store.write(_put_to_sleep, LANE)
+
+    assert await store.write(wake_forgotten_lanes, runs.now) == []  # not yet: its head was due just now
+    assert await store.write(wake_forgotten_lanes, later(runs.now, 1)) == [LANE]
+
+    assert [lane_id for lane_id, _, _ in await store.write(acquire_lanes, NODE, ["a", "b"])] == [LANE]
+
+
+def _put_to_sleep(connection: Connection, lane_id: str) -> None:
+    lane = schema.lane
+    asleep = {"dormant": True, "lease_node": None, "lease_token": None}
+    connection.execute(update(lane).where(lane.c.id == lane_id).values(asleep))
+
+
+def _somebody_waits_for_a_lock(connection: Connection) -> bool:
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    return bool(connection.exec_driver_sql(waiting).scalar())
+
+
+# --- between nodes ---------------------------------------------------------------------------------------------------
+
+
+async def test_lanes_are_counted_by_the_nodes_that_own_them(store: Store, runs: Runs) -> None:
+    for name in "abc":
+        await fill(runs, 1, name)
+    await runs.accept(lane="d", leased=True, node=OTHER_NODE)
+    await runs.accept(lane="e")
+
+    assert await store.read(count_lanes_by_node) == {NODE: 3, OTHER_NODE: 1}
+
+
+async def test_lanes_whose_heads_should_have_started_are_found(store: Store, runs: Runs) -> None:
+    await fill(runs)
+    await fill(runs, 1, "other")
+    await with_blocked_head(store, runs, "blocked")
+
+    assert await store.read(stalled_lanes, NODE, runs.now) == []
+    found = await store.read(stalled_lanes, NODE, later(runs.now, 1))
+
+    assert sorted(one.id for one in found) == [LANE, "int_a:other"]
+    assert {one.head_state for one in found} == {RunState.QUEUED}
+    assert await store.read(stalled_lanes, OTHER_NODE, later(runs.now, 1)) == []

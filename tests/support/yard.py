@@ -28,6 +28,7 @@ from crossdock.run.settling import Settling
 from crossdock.run.stage import RunStage
 from crossdock.store import Store, schema
 from crossdock.store.journal import read_entries
+from crossdock.store.signals import Signals
 from crossdock.store.versions import VersionRow, add_version
 from crossdock.vault import Vault
 from tests.support.held import HeldClock, held_sources
@@ -112,7 +113,16 @@ class HeldSenders:
 class Yard:
     """One node: `call` its integrations, look at their runs. Another node over the same store by `another`."""
 
-    def __init__(self, store: Store, clock: HeldClock, folder: Path, node_id: str = NODE) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: HeldClock,
+        folder: Path,
+        node_id: str = NODE,
+        *,
+        lane_idle_seconds: float = 30.0,
+        signals: Signals | None = None,
+    ) -> None:
         self.store = store
         self.clock = clock
         self.folder = folder
@@ -125,10 +135,19 @@ class Yard:
         (folder / "work.py").write_text(WORK, encoding="utf-8")
         self.functions = Functions(folder, 4)
         sources = held_sources(clock, node_id)
+        self.epoch = sources.epoch
         self.settling = Settling(self.catalog, self.senders, self.answers.announce, self.observe, sources=sources)
         outside = outside_of(self.functions, find_connection=self.catalog.connection, find_target=self.catalog.target)
         self.stage = RunStage(
-            store, self.catalog, outside, self.settling, self.answers.announce, self.observe, sources=sources
+            store,
+            self.catalog,
+            outside,
+            self.settling,
+            self.answers.announce,
+            self.observe,
+            sources=sources,
+            lane_idle_seconds=lane_idle_seconds,
+            signals=signals,
         )
         self.app = ReceiveApp(
             store, self.catalog, self.stage, self.answers, self.observe, sources=sources, is_full=self.full.__contains__

@@ -67,6 +67,12 @@ class OwnedLane:
         if len(self.queue) <= 1:  # a run behind others changes nothing for the head
             self.changed.set()
 
+    def grow(self) -> None:
+        """Another node recorded runs at the end of the lane."""
+        self.has_more = True
+        if not self.queue:
+            self.changed.set()
+
     def leave(self) -> None:
         """Begin no other run of the lane."""
         self.is_wanted_elsewhere = True
@@ -93,6 +99,7 @@ class LaneDriver:
         landed: Callable[[Ending, bool], None],
         *,
         sources: Sources,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._store = store
         self._settling = settling
@@ -100,6 +107,7 @@ class LaneDriver:
         self._workflow_of = workflow_of
         self._landed = landed
         self._sources = sources
+        self._idle_seconds = idle_seconds
         self.stopping = False
 
     async def drive(self, lane: OwnedLane) -> None:
@@ -143,7 +151,8 @@ class LaneDriver:
         # An empty lane, a blocked head and one that waits for its next attempt differ only in how long to wait.
         head = lane.queue[0] if lane.queue else None
         if head is None or head.is_held:
-            lane.is_idle_for_long = not await self._changed_before(lane, later(self._sources.now(), IDLE_SECONDS))
+            idle_until = later(self._sources.now(), self._idle_seconds)
+            lane.is_idle_for_long = not await self._changed_before(lane, idle_until)
         elif head.state is RunState.RUNNING:
             await self._store.write(reclaim_head, head.run.event.id, lane.token, self._sources.now())
             lane.forget()
