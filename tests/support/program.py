@@ -20,6 +20,7 @@ from tests.support.postgres import free_port
 
 ADMIN_TOKEN = "a-token-for-tests-and-measurements"
 START_LIMIT_SECONDS = 40.0
+LAUNCHER = (sys.executable, "-m", "crossdock")
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
@@ -50,7 +51,7 @@ class Program:
         database: str | None = None,
         settings: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
-        launcher: Sequence[str] = (sys.executable, "-m", "crossdock"),
+        launcher: Sequence[str] = LAUNCHER,
     ) -> None:
         """`settings` are CROSSDOCK_ variables without their prefix, in lower case; `launcher` starts the program."""
         self.folder = folder

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from crossdock.store.migrate import migrate
 from tests.support.moments import look_at_clocks, moment
 from tests.support.peers import owner_of_port
 from tests.support.postgres import ForeignServer
-from tests.support.program import Program
+from tests.support.program import LAUNCHER, Program
 from tests.support.sink import Sink
 from tests.system.history import add_places, observe
 from tests.system.killing import FUNCTIONS
@@ -130,25 +130,22 @@ async def a_cluster(
     server: ForeignServer,
     *,
     nodes: int = 3,
-    settings: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] = SHORT_LEASE,
     route: Route = direct,
-):
+    launcher: Sequence[str] = LAUNCHER,
+) -> AsyncIterator[Cluster]:
     """A cluster whose nodes are not started yet; nothing of it is left afterwards."""
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     names = [f"node_{number + 1}" for number in range(nodes)]
     database = await asyncio.to_thread(prepare_database, server, names)
-    places = [
-        Place(
-            name,
-            _program(
-                folder,
-                name,
-                route(number, signed_in_as(name, server.url(database))),
-                SHORT_LEASE if settings is None else settings,
-            ),
-        )
-        for number, name in enumerate(names)
-    ]
+    places = []
+    for number, name in enumerate(names):
+        url = route(number, signed_in_as(name, server.url(database)))
+        given = {"allowed_targets": "127.0.0.1", "master_key": MASTER_KEY, **settings}
+        arguments = ["--workflows", str(FUNCTIONS)]
+        program = Program(folder / name, database=url, settings=given, arguments=arguments, launcher=launcher)
+        program.environment |= {"EFFECT_LEDGER": str(folder / "effects"), "PLACE": name}
+        places.append(Place(name, program))
     sink = Sink()
     cluster = Cluster(folder, server, database, places, sink)
     sink.sender_of = _Senders(cluster).name
@@ -187,13 +184,6 @@ def signed_in_as(name: str, url: str) -> str:
     """The URL with another role."""
     parts = urlsplit(url)
     return parts._replace(netloc=f"{name}@{parts.hostname}:{parts.port}").geturl()
-
-
-def _program(folder: Path, name: str, url: str, settings: Mapping[str, str]) -> Program:
-    given = {"allowed_targets": "127.0.0.1", "master_key": MASTER_KEY, **settings}
-    program = Program(folder / name, database=url, settings=given, arguments=["--workflows", str(FUNCTIONS)])
-    program.environment |= {"EFFECT_LEDGER": str(folder / "effects"), "PLACE": name}
-    return program
 
 
 def _look(url: str, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

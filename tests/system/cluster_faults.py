@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -26,7 +27,7 @@ class Loss:
     at: int
 
 
-class _TakeOver:
+class TakeOver:
     """How long it takes until others go on with the work of a lost node."""
 
     def __init__(self) -> None:
@@ -69,11 +70,12 @@ class Kills:
     """kill -9 one node after the other; it is started again once others have its work, or now and then at once."""
 
     name: ClassVar[str] = "kill"
+    settings: ClassVar[Mapping[str, str]] = {}
     HASTY = 0.2
     """Share of kills after which the node is started again without waiting for the take-over."""
 
     def __init__(self) -> None:
-        self._take_over = _TakeOver()
+        self._take_over = TakeOver()
 
     async def strike(self, there: Field, number: int) -> None:
         places = there.cluster.places
@@ -97,9 +99,11 @@ class Zombies:
     """Freeze a node until others have its work, then let it go on as if nothing had been."""
 
     name: ClassVar[str] = "zombie"
+    settings: ClassVar[Mapping[str, str]] = {"threads": "1"}
+    """Steps queue for the thread, so that a node is frozen with some that are decided on and not begun."""
 
     def __init__(self) -> None:
-        self._take_over = _TakeOver()
+        self._take_over = TakeOver()
         self._thawed: list[tuple[str, int]] = []
 
     async def strike(self, there: Field, number: int) -> None:
@@ -154,8 +158,10 @@ class DatabaseStops:
     """Stop PostgreSQL in immediate mode, as a lost machine would, and start it again; no node is started again."""
 
     name: ClassVar[str] = "database stop"
+    settings: ClassVar[Mapping[str, str]] = {}
     server: OwnServer
-    window_seconds: float = 4.0
+    warm_seconds: float = 4.0
+    window_seconds: float = 5.0
     settle_seconds: float = 10.0
     measure_every: int = 4
     """After every so many stops, wait and look how the throughput is, compared with that before the first stop."""
@@ -164,6 +170,7 @@ class DatabaseStops:
 
     async def strike(self, there: Field, number: int) -> None:
         if not self._baseline:
+            await asyncio.sleep(self.warm_seconds)
             self._baseline = await self._window()
         await asyncio.sleep(there.chance.uniform(0.2, 1.0))
         stopped = moment()
@@ -201,6 +208,7 @@ class Backends:
     """Have PostgreSQL end connections of nodes: some of one kind at a time, and now and then all of all kinds."""
 
     name: ClassVar[str] = "backend"
+    settings: ClassVar[Mapping[str, str]] = {}
     ALL = 0.15
 
     async def strike(self, there: Field, number: int) -> None:

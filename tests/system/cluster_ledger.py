@@ -89,6 +89,8 @@ class ClusterFindings:
     """Nodes whose process ended although nobody killed it."""
     not_recovered: list[str] = field(default_factory=list)
     """Faults that the cluster did not come back from in time."""
+    stumbled: list[str] = field(default_factory=list)
+    """Errors in the nodes' logs that no fault explains."""
     unexpected: list[str] = field(default_factory=list)
 
     def problems(self) -> dict[str, list[str]]:

@@ -40,20 +40,26 @@ def in_rounds(make: Callable[[OwnServer], Fault]) -> Measure:
     async def measure(folder: Path, options: argparse.Namespace, on_fault: OnFault) -> Statistics:
         server = OwnServer(durable=True)
         try:
-            return await _play_rounds(folder, options, on_fault, server, make)
+            return await play_rounds(folder, options, on_fault, server, make)
         finally:
             server.remove()
 
     return measure
 
 
-async def _play_rounds(
+def unchanged(plan: RoundPlan) -> RoundPlan:
+    return plan
+
+
+async def play_rounds(
     folder: Path,
     options: argparse.Namespace,
     on_fault: OnFault,
     server: OwnServer,
     make: Callable[[OwnServer], Fault],
+    shape: Callable[[RoundPlan], RoundPlan] = unchanged,
 ) -> Statistics:
+    """Rounds until there were enough faults; `shape` gives each plan what this kind of fault needs."""
     name = make(server).name
     kept = Statistics.load(options.keep) if options.keep and options.keep.exists() else Statistics(name)
     while (done := kept.sums["faults"]) < options.faults:
@@ -71,7 +77,7 @@ async def _play_rounds(
             goes_on = on_fault(before + number, promises)
             return goes_on
 
-        report = await play_round(folder / f"round-{kept.rounds}", server, make(server), plan, struck)
+        report = await play_round(folder / f"round-{kept.rounds}", server, make(server), shape(plan), struck)
         kept.add(report, "PT10S" if has_default else "PT3S")
         if options.keep:
             kept.save(options.keep)

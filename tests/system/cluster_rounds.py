@@ -7,16 +7,19 @@ when a measurement is broken off.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeAlias
 
 from tests.support.moments import WallClock, look_at_clocks, moment
 from tests.support.postgres import ForeignServer
-from tests.system.cluster import SHORT_LEASE, Cluster, Place, Route, a_cluster, direct
+from tests.support.program import LAUNCHER
+from tests.system.cluster import SHORT_LEASE, Cluster, Route, a_cluster, direct
 from tests.system.cluster_calling import ClusterCallers, ClusterPromises, Load, add_integrations
 from tests.system.cluster_ledger import (
     Accounts,
@@ -61,6 +64,8 @@ class Fault(Protocol):
     """One kind of fault. `strike` does it once and waits until the cluster has come back."""
 
     name: ClassVar[str]
+    settings: ClassVar[Mapping[str, str]]
+    """What nodes are started with, so that the fault meets what it is meant to meet."""
 
     async def strike(self, field: Field, number: int) -> None: ...
 
@@ -78,6 +83,9 @@ class RoundPlan:
     """Undisturbed load before the first fault."""
     load: Load = field(default_factory=Load)
     route: Route = direct
+    launcher: Sequence[str] = LAUNCHER
+    prepare: Callable[[Cluster], None] = lambda _cluster: None
+    """Is shown the cluster before its nodes start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +123,11 @@ async def play_round(
     folder: Path, server: ForeignServer, fault: Fault, plan: RoundPlan, on_fault: OnFault = go_on
 ) -> RoundReport:
     """Carry out the plan. The report's findings are empty when nothing went wrong."""
-    async with a_cluster(folder, server, nodes=plan.nodes, settings=plan.settings, route=plan.route) as cluster:
+    settings = {**plan.settings, **fault.settings}
+    async with a_cluster(
+        folder, server, nodes=plan.nodes, settings=settings, route=plan.route, launcher=plan.launcher
+    ) as cluster:
+        plan.prepare(cluster)
         await cluster.start()
         await asyncio.to_thread(add_integrations, cluster)
         promises = ClusterPromises(stamp=moment)
@@ -144,6 +156,9 @@ async def play_round(
         )
     findings = await asyncio.to_thread(audit, accounts)
     findings.ended, findings.not_recovered = ends, there.not_recovered
+    for place in cluster.places:
+        findings.stumbled += look_through_log(place.name, place.program.log, there.counts)
+    measure_lag(there, accounts)
     fault.measure_later(there, accounts)
     return _report(faults, there, accounts, findings)
 
@@ -180,5 +195,31 @@ def _report(faults: int, there: Field, accounts: Accounts, findings: ClusterFind
     )
 
 
-def places_alive(cluster: Cluster) -> list[Place]:
-    return [place for place in cluster.places if place.pid and not place.is_frozen]
+EXPECTED_ERRORS = ("store.lost", "node.fenced", "node.heartbeat_failed")
+"""What a node says loudly when its database is away, or when it was taken for dead: no fault of its own."""
+
+
+def look_through_log(place: str, log: str, counts: Counter[str]) -> list[str]:
+    """Errors that no fault explains; what else was out of the ordinary is counted."""
+    stumbled = []
+    for line in log.splitlines():
+        entry = json.loads(line) if line.startswith("{") else {}
+        level, message = entry.get("level"), entry.get("message")
+        if level in ("warning", "error", "critical"):
+            counts[f"log {message}"] += 1
+        if level in ("error", "critical") and message not in EXPECTED_ERRORS:
+            raised = [line for line in entry.get("exception", "").splitlines() if re.match(r"[\w.]+: ", line)]
+            stumbled.append(" ".join(filter(None, (f"{place}: {message}", entry.get("turn"), *raised[-1:]))))
+        elif "Traceback" in line and not entry:
+            stumbled.append(f"{place}: a traceback beside the log")
+    return stumbled
+
+
+def measure_lag(there: Field, accounts: Accounts) -> None:
+    """How long events were on their way, from their record to their end: what a fault costs them."""
+    history = accounts.history
+    accepted = {change.key: change.at for change in history.changes if change.table == "run" and change.is_new}
+    lags = sorted((history.finished[key] - at) / 1e6 for key, at in accepted.items() if key in history.finished)
+    if lags:
+        there.measure("lag of events, p50", lags[len(lags) // 2])
+        there.measure("lag of events, max", lags[-1])

@@ -41,6 +41,10 @@ class Change:
     transaction: int = 0
 
     @property
+    def is_new(self) -> bool:
+        return self.state_before is None
+
+    @property
     def is_rescue(self) -> bool:
         """It takes work from a node that is dead: back to the queue, or to itself in order to end it."""
         return self.state == "queued" or (self.state == "running" and self.node != self.node_before)

@@ -5,6 +5,7 @@ The long forms are `scripts/faults --nodes 3 --kills`, `--zombies`, `--database-
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from tests.support.postgres import OwnServer
 from tests.system.cluster_faults import Backends, DatabaseStops, Kills, Zombies
 from tests.system.cluster_rounds import RoundPlan, RoundReport, play_round
+
+UNFENCED = Path(__file__).parent / "unfenced.py"
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(300)]
 
@@ -28,6 +31,14 @@ async def test_node_that_stood_still_writes_nothing_stale_and_comes_back(tmp_pat
 
     assert report.problems() == {}
     assert_something_happened(report, "take-over", "back at work")
+
+
+async def test_node_without_a_fence_is_caught(tmp_path: Path, own_postgres: OwnServer):
+    plan = RoundPlan(1, launcher=(sys.executable, str(UNFENCED)))
+
+    report = await play_round(tmp_path, own_postgres, Zombies(), plan)
+
+    assert report.findings.late != []
 
 
 async def test_nodes_outlive_a_stop_of_the_database(tmp_path: Path, own_postgres: OwnServer):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +22,7 @@ from tests.system.cluster_ledger import (
     times_repeated,
 )
 from tests.system.cluster_report import Statistics, summary
+from tests.system.cluster_rounds import look_through_log
 from tests.system.history import Change, History
 from tests.system.ledger import Record, RecordedDelivery, RecordedRun
 
@@ -300,6 +303,22 @@ def test_work_taken_from_a_node_that_nobody_buried_is_found():
     seen = accounts(claimed(1, "e1"), rescued(5, "e1"), runs={"e1": run()})
 
     assert problems(seen) == {"taken_from_living": ["e1 from epoch_1 by node_2"]}
+
+
+def test_errors_that_no_fault_explains_are_found_in_logs():
+    counts: Counter[str] = Counter()
+    entries = [
+        {"level": "error", "message": "store.lost"},
+        {"level": "error", "message": "watch.failed", "turn": "measure", "exception": "Traceback\nValueError: no"},
+        {"level": "warning", "message": "lane.mended"},
+        {"level": "info", "message": "server.started"},
+    ]
+    log = "\n".join([*map(json.dumps, entries), "Traceback (most recent call last):"])
+
+    found = look_through_log("node_1", log, counts)
+
+    assert found == ["node_1: watch.failed measure ValueError: no", "node_1: a traceback beside the log"]
+    assert counts == {"log store.lost": 1, "log watch.failed": 1, "log lane.mended": 1}
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
