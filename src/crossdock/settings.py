@@ -31,7 +31,7 @@ from crossdock.model.time import format_duration, parse_duration
 
 ENV_PREFIX = "CROSSDOCK_"
 CONFIG_VARIABLE = "CROSSDOCK_CONFIG"
-SECRETS = ("database", "admin_token", "master_key", "metrics_token")
+SECRETS = ("database", "database_direct", "admin_token", "master_key", "metrics_token")
 
 Role: TypeAlias = Literal["receive", "run", "deliver", "web"]
 ALL_ROLES: frozenset[Role] = frozenset({"receive", "run", "deliver", "web"})
@@ -97,8 +97,8 @@ def check_database_url(value: SecretStr) -> SecretStr:
     if text.startswith("sqlite:///") and len(text) > len("sqlite:///") and ":memory:" not in text:
         return value
     parts = urlsplit(text)
-    has_host = parts.hostname is not None or "host=" in parts.query
-    if parts.scheme in ("postgresql", "postgres") and has_host and parts.path.strip("/"):
+    is_place = (parts.hostname is not None or "host=" in parts.query) and parts.path.strip("/")
+    if parts.scheme in ("postgresql", "postgres") and (is_place or "service=" in parts.query):
         return SecretStr("postgresql" + text[len(parts.scheme) :])
     raise ValueError("write it like sqlite:////var/lib/crossdock/crossdock.db or postgresql://USER:PASSWORD@HOST/NAME")
 
@@ -172,6 +172,11 @@ class Settings(BaseSettings):
     database: DatabaseUrl | None = Field(
         None,
         description="`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`. Default: SQLite in the data folder.",
+    )
+    database_direct: DatabaseUrl | None = Field(
+        None,
+        description="Where `database` leads to a pooler such as PgBouncer: the way past it to the same PostgreSQL "
+        "database, for signals between nodes and for migrations.",
     )
     retention: Duration = Field(
         DEFAULT_RETENTION_SECONDS,

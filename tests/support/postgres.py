@@ -19,6 +19,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -74,18 +75,26 @@ class ForeignServer:
 class OwnServer(ForeignServer):
     """A server started here. `stop` and `start` may alternate: port and data stay."""
 
-    def __init__(self, *, durable: bool = False) -> None:
-        """`durable` keeps fsync on, for measurements and for tests about lost power."""
+    def __init__(self, *, durable: bool = False, settings: Sequence[str] = (), access: str = "") -> None:
+        """`durable` keeps fsync on, for measurements and for tests about lost power. `settings` are the server's, as
+        `name=value`; `access` replaces what pg_hba.conf says.
+        """
         self._folder = Path(tempfile.mkdtemp(prefix="crossdock-postgres-"))
         self._log = self._folder / "log"
         self._owner = owner_of_server()
         self._programs = _programs_for(self._owner, self._folder)
-        self._settings = COMMON if durable else COMMON + RELAXED
+        self._settings = (*(COMMON if durable else COMMON + RELAXED), *settings)
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__(f"postgresql://postgres@127.0.0.1:{self._port}/postgres")
         self._initialise()
+        if access:
+            (self._data / "pg_hba.conf").write_text(access)
         self.start()
+
+    @property
+    def port(self) -> int:
+        return self._port
 
     def start(self) -> None:
         """Start it and wait until it lets someone in."""
@@ -94,7 +103,12 @@ class OwnServer(ForeignServer):
             command += ["-c", setting]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                as_owner(self._owner, command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder
+                as_owner(self._owner, command),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                start_new_session=True,  # Ctrl-C is for whoever started it, who may want to look at it once more
             )
         self._wait_until_ready()
 
@@ -105,6 +119,21 @@ class OwnServer(ForeignServer):
     def kill(self) -> None:
         """Stop it at once, as if the machine had lost it: the next start recovers from the log."""
         self._end(signal.SIGQUIT)
+
+    def freeze(self) -> None:
+        """Let it stand still, as a machine without air does: connections stay, and nothing is answered."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        server = self._process.pid
+        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        for process in (server, *map(int, children)):
+            with suppress(ProcessLookupError):  # a connection that ends in this moment
+                os.kill(process, number)
 
     def remove(self) -> None:
         self.kill()

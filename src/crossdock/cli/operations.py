@@ -69,7 +69,7 @@ def migrate(database: Database = None, data: Data = None, config: Config = None)
     from crossdock.store.migrate import current_revision, latest_revision
     from crossdock.store.migrate import migrate as bring_up_to_date
 
-    opened = open_database(settings.database_url)
+    opened = open_database(settings.database_url, settings.secret("database_direct"))
     lock = lock_file(opened)
     try:
         if lock is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Self, TypeAlias
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import BigInteger, Connection, bindparam, func, select, tuple_
 from sqlalchemy.sql.dml import Insert
 
 from crossdock.model.event import Event, Request
@@ -53,7 +53,7 @@ class Accepted:
     """What the run begins with, if that is not nothing."""
     caller_node: str | None = None
     node_id: str | None = None
-    """Who holds `run`, or the lane."""
+    """Who holds `run`, or owns the lane."""
 
 
 @value
@@ -107,14 +107,13 @@ def lane_id(integration_id: str, key: str) -> str:
     return f"{integration_id}:{key}"
 
 
-_NO_PLACE: tuple[None, None] = (None, None)
+_NO_PLACE: tuple[None, None, None] = (None, None, None)
 
 
-def _accepted(change: Accept, place: tuple[Lane | None, str | None]) -> Accepted:
+def _accepted(change: Accept, place: tuple[Lane | None, str | None, str | None]) -> Accepted:
     journal = () if change.journal is None else (change.journal,)
     if change.lease is None or change.lane_key is not None:
-        lane, lane_token = place
-        owner = change.lease.node_id if change.lease is not None and lane_token is not None else None
+        lane, lane_token, owner = place
         return Accepted(
             change.event, change.workflow_number, None, lane, lane_token, journal, change.caller_node, owner
         )
@@ -135,48 +134,71 @@ def _accepted(change: Accept, place: tuple[Lane | None, str | None]) -> Accepted
 
 
 def _claim_dedupe_keys(connection: Connection, changes: Sequence[Accept]) -> dict[int, str]:
-    """Positions of duplicates, each with the id of the first event. Keys are taken one by one: they are rare."""
+    """Positions of duplicates, each with the id of the first event.
+
+    Keys are taken sorted, all in one statement, so that two processes can't wait for each other. Of several events
+    with one key the first takes it; whether that is over for a later one is asked in a further round.
+    """
     duplicates: dict[int, str] = {}
-    for position, change in enumerate(changes):
-        if change.dedupe is None:
-            continue
-        event = change.event
-        _forget_expired(connection, event.integration_id, change.dedupe.key, event.received_at)
-        row = (event.integration_id, change.dedupe.key, event.id, later(event.received_at, change.dedupe.within))
-        if not _insert_dedupe.execute(connection, [row]):
-            duplicates[position] = _first_event(connection, event.integration_id, change.dedupe.key)
+    waiting = [n for n, change in enumerate(changes) if change.dedupe is not None]
+    while waiting:
+        firsts: dict[tuple[str, str], int] = {}
+        for n in waiting:
+            firsts.setdefault(_dedupe_place(changes[n]), n)
+        holders = _take_dedupe_keys(connection, [changes[n] for _, n in sorted(firsts.items())])
+        later_ones: list[int] = []
+        for n in waiting:
+            event, (holder, until) = changes[n].event, holders[_dedupe_place(changes[n])]
+            if holder != event.id and until <= event.received_at:
+                later_ones.append(n)
+            elif holder != event.id:
+                duplicates[n] = holder
+        waiting = later_ones
     return duplicates
 
 
-_FORGET = delete(schema.dedupe).where(
-    schema.dedupe.c.integration_id == bindparam("integration"),
-    schema.dedupe.c.key == bindparam("dedupe_key"),
-    schema.dedupe.c.expires_at <= bindparam("now"),
+def _dedupe_place(change: Accept) -> tuple[str, str]:
+    assert change.dedupe is not None
+    return (change.event.integration_id, change.dedupe.key)
+
+
+def _take_dedupe_keys(connection: Connection, changes: list[Accept]) -> dict[tuple[str, str], tuple[str, Instant]]:
+    """Take free keys, and those whose time is over; who has each now, and until when."""
+    by_window: dict[float, list[tuple[Any, ...]]] = {}
+    for change in changes:
+        assert change.dedupe is not None
+        until = later(change.event.received_at, change.dedupe.within)
+        row = (*_dedupe_place(change), change.event.id, until)
+        by_window.setdefault(change.dedupe.within, []).append(row)
+    for within, rows in sorted(by_window.items()):
+        _insert_dedupe.execute(connection, rows, window=later(0, within))
+    places = [_dedupe_place(change) for change in changes]
+    found = connection.execute(_HOLDERS, {"places": places})
+    return {(row.integration_id, row.key): (row.event_id, row.expires_at) for row in found}
+
+
+_HOLDERS = select(schema.dedupe).where(
+    tuple_(schema.dedupe.c.integration_id, schema.dedupe.c.key).in_(bindparam("places", expanding=True))
 )
-_FIRST = select(schema.dedupe.c.event_id).where(
-    schema.dedupe.c.integration_id == bindparam("integration"), schema.dedupe.c.key == bindparam("dedupe_key")
-)
 
 
-def _forget_expired(connection: Connection, integration_id: str, key: str, now: Instant) -> None:
-    connection.execute(_FORGET, {"integration": integration_id, "dedupe_key": key, "now": now})
+def _replace_expired(statement: Insert) -> Any:
+    """A key that is taken stays so, unless its time was over when the new event came."""
+    taken, new = schema.dedupe.c, statement.excluded  # type: ignore[attr-defined]
+    return statement.on_conflict_do_update(  # type: ignore[attr-defined]
+        index_elements=["integration_id", "key"],
+        set_={"event_id": new.event_id, "expires_at": new.expires_at},
+        where=taken.expires_at <= new.expires_at - bindparam("window", type_=BigInteger),
+    )
 
 
-def _first_event(connection: Connection, integration_id: str, key: str) -> str:
-    return str(connection.execute(_FIRST, {"integration": integration_id, "dedupe_key": key}).scalar_one())
-
-
-def _keep_first(statement: Insert) -> Any:
-    return statement.on_conflict_do_nothing().returning(schema.dedupe.c.event_id)  # type: ignore[attr-defined]
-
-
-_insert_dedupe = RowInsert(schema.dedupe, _keep_first)
+_insert_dedupe = RowInsert(schema.dedupe, _replace_expired)
 
 # --- lanes -----------------------------------------------------------------------------------------------------------
 
 
-def _take_places(connection: Connection, changes: Sequence[Accept]) -> dict[str, tuple[Lane, str | None]]:
-    """Each ordered event's place in its lane, in the order of the changes, and the lane's token if it is ours.
+def _take_places(connection: Connection, changes: Sequence[Accept]) -> dict[str, tuple[Lane, str | None, str | None]]:
+    """Each ordered event's place in its lane, in the order of the changes, the lane's token if it is ours, its owner.
 
     The row of a lane is locked until the commit, so that sequences are handed out in the order of commits. Lanes are
     taken sorted, so that two processes can't wait for each other. A lane that nobody owns becomes this node's.
@@ -190,11 +212,12 @@ def _take_places(connection: Connection, changes: Sequence[Accept]) -> dict[str,
     rows = [_lane_row(place, count, now, offers[place]) for place, count in sorted(counts.items())]
     taken = {row.id: row for row in _advance_lanes.execute(connection, rows)}
     next_of = {lane_id(*place): taken[lane_id(*place)].last_sequence - count + 1 for place, count in counts.items()}
-    places: dict[str, tuple[Lane, str | None]] = {}
+    places: dict[str, tuple[Lane, str | None, str | None]] = {}
     for change in ordered:
         name = lane_id(change.event.integration_id, str(change.lane_key))
-        is_ours = change.lease is not None and taken[name].lease_node == change.lease.node_id
-        places[change.event.id] = (Lane(name, next_of[name]), taken[name].lease_token if is_ours else None)
+        owner = taken[name].lease_node
+        is_ours = change.lease is not None and owner == change.lease.node_id
+        places[change.event.id] = (Lane(name, next_of[name]), taken[name].lease_token if is_ours else None, owner)
         next_of[name] += 1
     return places
 

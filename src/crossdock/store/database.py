@@ -143,6 +143,8 @@ def open_database(text: str, direct: str | None = None) -> Database:
     """Engines for a URL. Nothing is connected yet. `direct` leads past a pooler to the same database."""
     url = parse_url(text)
     if url.get_backend_name() == "sqlite":
+        if direct is not None:
+            raise Misconfigured("database_direct leads past a pooler to PostgreSQL; there is none before SQLite")
         return _sqlite(url)
     return _postgresql(url, parse_url(direct) if direct is not None else None)
 
@@ -175,6 +177,13 @@ def _bound(connection: Connection, deadline: float | None) -> None:
     driver.deadline = deadline
     if "begin" in connection.info:
         connection.exec_driver_sql(connection.info["begin"])  # the pool rolls it back
+
+
+def count_statements(database: Database, sent: Callable[[], None]) -> None:
+    """Call `sent` for each statement that goes to PostgreSQL. With SQLite none goes anywhere, and none is counted."""
+    if database.dialect == "postgresql":
+        for engine in (database.writer, database.reader, database.direct):
+            event.listen(engine, "before_cursor_execute", lambda *_: sent())
 
 
 def sqlite_module() -> ModuleType:

@@ -86,6 +86,8 @@ class Attempts:
             raise StoreUnavailable("the database is away; trying to reach it again", max(1.0, left))
 
     def failed(self) -> None:
+        if monotonic() < self._next_at:
+            return  # one of several that failed together
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self._failures, 10))
         self._failures += 1
         self._next_at = monotonic() + pause * (0.5 + random.random() / 2)

@@ -56,12 +56,14 @@ class _Statement:
     def _build(self, dialect: str) -> Executable:
         raise NotImplementedError
 
-    def execute(self, connection: Connection, rows: Rows) -> list[Row[Any]]:
-        """Carry it out for all rows; what RETURNING gave, in no promised order."""
+    def execute(self, connection: Connection, rows: Rows, **parameters: object) -> list[Row[Any]]:
+        """Carry it out for all rows; what RETURNING gave, in no promised order. `parameters` are those that the
+        statement names beside its rows.
+        """
         if not rows:
             return []
         text, constants = self._text(connection.dialect.name)
-        result = connection.exec_driver_sql(text, {**constants, **_parameters(rows, self._blobs)})
+        result = connection.exec_driver_sql(text, {**constants, **parameters, **_parameters(rows, self._blobs)})
         return list(result.all()) if result.returns_rows else []
 
     def _text(self, dialect: str) -> tuple[str, dict[str, Any]]:
