@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from crossdock.model.trace import called_trace, parse_traceparent
 from tests.support.collector import Collector, collecting
+from tests.support.postgres import ForeignServer
 from tests.support.program import Program
 from tests.support.sink import Sink
 from tests.support.waiting import wait_until
@@ -32,13 +34,17 @@ def collector() -> Iterator[Collector]:
         yield made
 
 
-def traced(folder: Path, collector: Collector | None, **variables: str) -> Program:
-    """A program that tells `collector` of its traces, soon; with None it tells nobody."""
+def traced(folder: Path, collector: Collector | None, **more: str) -> Program:
+    """A program that tells `collector` of its traces, soon; with None it tells nobody.
+
+    Names in upper case are variables of its environment, others are its settings.
+    """
     settings = {"allowed_targets": "127.0.0.1", "stop_grace": "PT2S", "traces": "otlp" if collector else "none"}
+    settings |= {name: text for name, text in more.items() if name.islower()}
     program = Program(folder, settings=settings)
     if collector is not None:
         program.environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
-    program.environment |= variables
+    program.environment |= {name: text for name, text in more.items() if name.isupper()}
     return program
 
 
@@ -166,6 +172,25 @@ async def test_a_run_goes_on_in_the_same_trace_after_a_kill(tmp_path: Path, coll
     }
     assert collector.one("POST reply").parent_id == run.span_id == called_trace(event_id, None).handled_id
     assert run.attributes["crossdock.run.attempt"] == 2
+
+
+async def test_nodes_that_share_the_work_tell_one_tree(
+    tmp_path: Path, collector: Collector, sink: Sink, postgres: ForeignServer
+):
+    name = postgres.create_database()
+    shared = {"database": postgres.url(name), "master_key": base64.b64encode(bytes(32)).decode()}
+    door = traced(tmp_path / "door", collector, roles="receive,web", **shared)
+    works = traced(tmp_path / "works", collector, roles="run,deliver", **shared)
+    async with running(door), running(works):
+        await asyncio.to_thread(door.add_integration, orders(sink))
+        await asyncio.to_thread(wait_until, lambda: '"integrations": 1' in works.log)
+        await accepted(door, SENT)
+        await asyncio.to_thread(collector.wait_for, "run", "POST reply", "POST /hooks/{workspace}/{path}")
+    postgres.drop_database(name)
+
+    server, run, reply = (collector.one(name) for name in ("POST /hooks/{workspace}/{path}", "run", "POST reply"))
+    assert (server.parent_id, run.parent_id, reply.parent_id) == (CALLER, server.span_id, run.span_id)
+    assert server.resource["service.instance.id"] != run.resource["service.instance.id"]
 
 
 async def test_a_trace_that_is_not_sampled_is_passed_on_and_not_told(tmp_path: Path, collector: Collector, sink: Sink):

@@ -102,17 +102,10 @@ class OtlpSink:
 
     async def close(self, seconds: float) -> None:
         """The SDK waits for its thread; nobody waits longer for that than `seconds`."""
-        loop = asyncio.get_running_loop()
-        closed = asyncio.Event()
-
-        def close() -> None:
-            self._processor.shutdown()  # type: ignore[no-untyped-call]
-            loop.call_soon_threadsafe(closed.set)
-
-        threading.Thread(target=close, name="closing traces", daemon=True).start()
-        try:
-            await asyncio.wait_for(closed.wait(), seconds)
-        except TimeoutError:
+        closing = threading.Thread(target=self._processor.shutdown, name="closing traces", daemon=True)
+        closing.start()
+        await asyncio.to_thread(closing.join, seconds)
+        if closing.is_alive():
             emit(TRACES_LOST, reason=f"not sent within {seconds:g} s of the stop")
 
     def _readable(self, span: Span) -> ReadableSpan:
@@ -126,7 +119,7 @@ class OtlpSink:
             context=_context(context, context.span_id),
             parent=None if parent_id is None else _context(context, parent_id, is_remote=is_remote),
             resource=self._resource,
-            attributes=span.attributes,
+            attributes={name: _clean(told) for name, told in span.attributes.items()},
             links=() if span.link is None else (Link(_context(span.link, span.link.span_id, is_remote=True)),),
             kind=_KINDS[span.kind],
             status=status,
@@ -183,6 +176,13 @@ class _LastWords(logging.Handler):
     def close(self) -> None:
         self._spoken.removeHandler(self)
         super().close()
+
+
+def _clean(told: str | int | bool) -> str | int | bool:
+    """One lone surrogate would cost the whole batch."""
+    if isinstance(told, str) and not told.isascii():
+        return told.encode("utf-8", "replace").decode()
+    return told
 
 
 def _context(context: TraceContext, span_id: str, *, is_remote: bool = False) -> SpanContext:

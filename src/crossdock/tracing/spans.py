@@ -14,6 +14,8 @@ from crossdock.model.trace import TraceContext
 
 Attributes: TypeAlias = dict[str, str | int | bool]
 
+URL_CHARACTERS = 1_000
+
 
 class SpanKind(StrEnum):
     SERVER = "server"
@@ -179,6 +181,7 @@ def told_url(url: str) -> Attributes:
     host = parts.hostname or ""
     shown = f"[{host}]" if ":" in host else host
     where = shown if port is None else f"{shown}:{port}"
-    told: Attributes = {"server.address": host, "url.full": urlunsplit((parts.scheme, where, parts.path, "", ""))}
+    shortened = urlunsplit((parts.scheme, where, parts.path[:URL_CHARACTERS], "", ""))
+    told: Attributes = {"server.address": host, "url.full": shortened}
     told["server.port"] = port if port is not None else {"https": 443}.get(parts.scheme, 80)
     return told
