@@ -57,7 +57,8 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """All findings about the installation that these settings describe."""
     now = system_now()
-    facts = inspect_database(settings.database_url, now, settings.lease_ttl)
+    direct = settings.secret("database_direct")
+    facts = inspect_database(settings.database_url, now, settings.lease_ttl, direct)
     checks: tuple[Callable[[], Iterator[Finding]], ...] = (
         lambda: judge_database(facts),
         lambda: judge_leftovers(facts),
@@ -88,6 +89,12 @@ def judge_database(facts: DatabaseFacts) -> Iterator[Finding]:
         advice = "keep the data folder on a local disk" if facts.dialect == "sqlite" else "set synchronous_commit = on"
         yield Finding("durability", "error", f"{facts.durability}: a power loss may lose accepted events", advice)
     yield _judge_revision(facts)
+    if facts.lacking:
+        advice = "run `crossdock migrate` as the role that owns the tables, past any pooler"
+        yield Finding("indexes", "warning", f"not there: {', '.join(facts.lacking)}; all works, slower", advice)
+    if facts.is_pooled:
+        advice = "set database_direct to the address of PostgreSQL itself"
+        yield Finding("pooler", "warning", "nodes can't signal one another through it: they ask instead", advice)
 
 
 def _judge_revision(facts: DatabaseFacts) -> Finding:

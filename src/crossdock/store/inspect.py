@@ -17,7 +17,7 @@ from crossdock.model.states import FINAL_DELIVERY_STATES, FINAL_RUN_STATES
 from crossdock.model.time import SECOND, Instant
 from crossdock.store import schema
 from crossdock.store.database import Database, Dialect, open_database, parse_url, sqlite_module
-from crossdock.store.migrate import current_revision, latest_revision
+from crossdock.store.migrate import current_revision, lacking_indexes, latest_revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +47,26 @@ class DatabaseFacts:
     holder: str | None = None
     """The process that has the database open (SQLite)."""
     leftovers: Leftovers | None = None
+    is_pooled: bool = False
+    """A pooler lends the connections out for one transaction each, and nobody named a way past it."""
+    lacking: tuple[str, ...] = ()
+    """Indexes that are not there."""
 
 
-def inspect_database(url: str, now: Instant, silent_after: float) -> DatabaseFacts:
-    """Ask the database at `url`; nodes are silent when their last heartbeat is older than `silent_after` seconds."""
+def inspect_database(url: str, now: Instant, silent_after: float, direct: str | None = None) -> DatabaseFacts:
+    """Ask the database at `url`; nodes are silent when their last heartbeat is older than `silent_after` seconds.
+    `direct` is the way past a pooler.
+    """
     parsed = parse_url(url)
     if parsed.get_backend_name() != "sqlite":
         place = f"{parsed.host or parsed.query.get('host', '')}/{parsed.database}"
-        return _ask(url, DatabaseFacts("postgresql", place), now, silent_after)
+        return _ask(open_database(url, direct), DatabaseFacts("postgresql", place), now, silent_after)
     file = Path(parsed.database or "")
     version = str(sqlite_module().sqlite_version)
     if not file.is_file():
         return DatabaseFacts("sqlite", str(file), version, exists=False, latest_revision=latest_revision())
     facts = DatabaseFacts("sqlite", str(file), version, holder=lock_holder(Path(f"{file}.lock")))
-    return _ask(url, facts, now, silent_after)
+    return _ask(open_database(url), facts, now, silent_after)
 
 
 def lock_holder(lock: Path) -> str | None:
@@ -76,12 +82,12 @@ def lock_holder(lock: Path) -> str | None:
     return None
 
 
-def _ask(url: str, facts: DatabaseFacts, now: Instant, silent_after: float) -> DatabaseFacts:
-    database = open_database(url)
+def _ask(database: Database, facts: DatabaseFacts, now: Instant, silent_after: float) -> DatabaseFacts:
     try:
         durability = _durability(database)
         with database.reading() as connection:
             revision = current_revision(connection)
+            is_up_to_date = revision == latest_revision()
             return DatabaseFacts(
                 facts.dialect,
                 facts.place,
@@ -91,7 +97,9 @@ def _ask(url: str, facts: DatabaseFacts, now: Instant, silent_after: float) -> D
                 revision=revision,
                 latest_revision=latest_revision(),
                 holder=facts.holder,
-                leftovers=_leftovers(connection, now, silent_after) if revision == latest_revision() else None,
+                leftovers=_leftovers(connection, now, silent_after) if is_up_to_date else None,
+                is_pooled=database.is_pooled(connection) and not database.direct_is_given,
+                lacking=tuple(lacking_indexes(connection)) if is_up_to_date else (),
             )
     except (DBAPIError, Misconfigured, StoreUnavailable) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error.__cause__ or error

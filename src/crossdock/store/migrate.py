@@ -185,6 +185,13 @@ def _missing_indexes(connection: Connection) -> list[Index]:
     return sorted((i for i in indexes if i.name not in valid), key=lambda index: str(index.name))
 
 
+def lacking_indexes(connection: Connection) -> list[str]:
+    """The names of indexes that PostgreSQL should have and has not."""
+    return (
+        [str(index.name) for index in _missing_indexes(connection)] if connection.dialect.name == "postgresql" else []
+    )
+
+
 def _found_indexes(connection: Connection) -> dict[str, bool]:
     query = (
         "SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
@@ -203,7 +210,7 @@ def _complete_indexes(connection: Connection, database: Database) -> None:
     Where this may not be done (another role owns the tables, a pooler is in the way) it is told, and work goes on,
     slower.
     """
-    missing = [str(index.name) for index in _missing_indexes(connection)]
+    missing = lacking_indexes(connection)
     if not missing and not _superfluous_indexes(connection):
         return
     obstacle = _obstacle(connection, database)
