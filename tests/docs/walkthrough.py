@@ -4,6 +4,7 @@ A comment before a code block says what it is:
 
     <!-- file: NAME -->   is saved under this name
     <!-- serve -->        starts the program with the arguments shown (again, if it runs)
+    <!-- stop -->         stops it; how that is done where it is a service is not carried out
     <!-- run -->          is carried out by a shell, which keeps its variables; every command has to succeed
     <!-- run, fails -->   the last command has to fail
     <!-- run, until -->   is repeated until it prints what the next block says
@@ -32,7 +33,7 @@ from tests.support.waiting import LIMIT_SECONDS
 SHOWN_ADDRESS = "127.0.0.1:8420"
 SHELL_LIMIT_SECONDS = 40
 BLOCK = re.compile(
-    r"^<!-- (?P<kind>file|serve|run|prints)(?:[:,] (?P<detail>[^\n]*?))? -->\n```\w*\n(?P<text>.*?)^```$",
+    r"^<!-- (?P<kind>file|serve|stop|run|prints)(?:[:,] (?P<detail>[^\n]*?))? -->\n```\w*\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 EVENT = re.compile(r"evt_[0-9a-f]{32}")
@@ -86,6 +87,9 @@ class Walkthrough:
                 self._write(block.detail, block.text)
             case "serve":
                 self._serve(block)
+            case "stop":
+                assert self._program is not None, f"line {block.line}: nothing runs"
+                self._program.stop()
             case "run":
                 self._last = block
                 if block.detail != "until":

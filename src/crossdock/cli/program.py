@@ -13,10 +13,12 @@ from crossdock.cli import (
     integrations,
     jobs,
     lanes,
+    nodes,
     operations,
     send,
     test,
     tokens,
+    transfer,
     what_if,
     workflows,
 )
@@ -39,6 +41,8 @@ app.command(rich_help_panel=_INSTALLATION)(operations.serve)
 app.command(rich_help_panel=_INSTALLATION)(operations.migrate)
 app.command(rich_help_panel=_INSTALLATION)(operations.doctor)
 app.command(rich_help_panel=_INSTALLATION)(operations.backup)
+app.command(rich_help_panel=_INSTALLATION)(transfer.transfer)
+app.command(rich_help_panel=_INSTALLATION)(nodes.nodes)
 app.command("rotate-key", rich_help_panel=_INSTALLATION)(operations.rotate_key)
 app.command(rich_help_panel=_INSTALLATION)(operations.version)
 app.command(rich_help_panel=_SETUP)(configuration.apply)
@@ -49,6 +53,7 @@ app.add_typer(workflows.app, name="workflow", rich_help_panel=_SETUP)
 app.add_typer(tokens.app, name="token", rich_help_panel=_SETUP)
 app.command(rich_help_panel=_WORK)(send.send)
 app.add_typer(events.app, name="events", rich_help_panel=_WORK)
+app.command(rich_help_panel=_WORK)(nodes.backlog)
 app.add_typer(lanes.app, name="lanes", rich_help_panel=_WORK)
 app.command("test", rich_help_panel=_WORK)(test.try_workflow)
 app.command("what-if", rich_help_panel=_WORK)(what_if.what_if)
