@@ -24,6 +24,7 @@ from crossdock.outbound.client import HttpSender, SendLimits, read_retry_after
 from crossdock.outbound.guard import Guard
 from crossdock.outbound.ranges import Address
 from tests.outbound.conftest import HOME, Certificate, listening, saying
+from tests.support.held_gate import HeldGate
 from tests.support.postgres import free_port
 from tests.support.sink import Sink
 
@@ -435,3 +436,19 @@ NOW = parse_instant("2026-11-22T14:00:00Z")
 )
 def test_retry_after_is_read_as_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
     assert read_retry_after(value, NOW) == seconds
+
+
+# --- the gate --------------------------------------------------------------------------------------------------------
+
+
+async def test_nothing_is_sent_while_the_node_may_not_act(sink: Sink) -> None:
+    gate = HeldGate()
+    sender = HttpSender(HOME, system_now, gate=gate)
+
+    sending = asyncio.create_task(sender.send("POST", sink.url, HEADERS, b"{}"))
+    await gate.asked()  # the connection is there, the request is not
+    assert sink.requests == []
+    gate.open()
+
+    assert (await sending).status == 200
+    await sender.close()

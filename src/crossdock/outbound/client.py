@@ -21,12 +21,14 @@ from email.utils import parsedate_to_datetime
 from typing import TypeAlias
 
 import aiohttp
+from aiohttp.connector import Connection
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from crossdock import __version__
 from crossdock.clock import Clock
 from crossdock.model.delivery import SendReport
+from crossdock.model.gate import OPEN, Gate
 from crossdock.model.time import Instant
 from crossdock.outbound.faults import describe_failure, readable
 from crossdock.outbound.guard import Guard, Target, TargetRefused
@@ -85,10 +87,20 @@ class HttpSender:
     """Sends requests; one for the whole process, used from its event loop, closed at its end."""
 
     def __init__(
-        self, guard: Guard, clock: Clock, *, lookup: Lookup | None = None, trust: ssl.SSLContext | None = None
+        self,
+        guard: Guard,
+        clock: Clock,
+        *,
+        lookup: Lookup | None = None,
+        trust: ssl.SSLContext | None = None,
+        gate: Gate = OPEN,
     ) -> None:
-        """`lookup` resolves names instead of the system; `trust` checks certificates instead of the system's store."""
+        """`lookup` resolves names instead of the system; `trust` checks certificates instead of the system's store.
+
+        `gate` is asked once the connection is there, before the first byte of a request leaves.
+        """
         self._guard = guard
+        self._gate = gate
         self.clock = clock
         self._system_lookup = SystemLookup() if lookup is None else None
         self._lookup = lookup or self._system_lookup
@@ -194,8 +206,23 @@ class HttpSender:
             timeout=aiohttp.ClientTimeout(total=None),  # `send` bounds the whole exchange itself
             auto_decompress=False,
             trust_env=False,
+            request_class=_gated(self._gate),
         )
         return self._session
+
+
+def _gated(gate: Gate) -> type[aiohttp.ClientRequest]:
+    """Requests that ask the gate when they are about to be written."""
+    if gate is OPEN:
+        return aiohttp.ClientRequest
+
+    class GatedRequest(aiohttp.ClientRequest):
+        async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+            if not gate.may_act():
+                await gate.passage()
+            return await super().send(conn)
+
+    return GatedRequest
 
 
 async def _keep_beginning(response: aiohttp.ClientResponse, answer: _Answer, limit: int) -> None:

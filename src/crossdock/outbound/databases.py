@@ -17,6 +17,7 @@ from types import ModuleType
 from sqlalchemy import URL
 
 from crossdock.model.errors import Invalid
+from crossdock.model.gate import OPEN, Gate
 from crossdock.outbound.connection import SqlConnection
 from crossdock.outbound.guard import Guard
 from crossdock.outbound.request import SqlAnswer, SqlFailed, SqlQuery
@@ -50,9 +51,16 @@ class Databases:
     """All pools of the process; used from its event loop, closed at its end."""
 
     def __init__(
-        self, guard: Guard, files: SqliteFiles, *, look_up: LookUp = ask_system, idle_seconds: float = IDLE_SECONDS
+        self,
+        guard: Guard,
+        files: SqliteFiles,
+        *,
+        look_up: LookUp = ask_system,
+        idle_seconds: float = IDLE_SECONDS,
+        gate: Gate = OPEN,
     ) -> None:
-        """`look_up` resolves names instead of the system."""
+        """`look_up` resolves names instead of the system. `gate` is asked before each statement and each commit."""
+        self._gate = gate
         self._guard = guard
         self._files = files
         self._look_up = look_up
@@ -96,7 +104,7 @@ class Databases:
         if pool is None:
             self._make_room()
             url = _url(connection, self._files.folder)
-            pool = Pool(connection, self._driver(url))
+            pool = Pool(connection, self._driver(url), self._gate)
         self._pools[connection.id] = pool  # the last in the dict is the one that was used last
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(self._idle_seconds / 2, self._sweep)

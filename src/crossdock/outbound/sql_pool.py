@@ -19,6 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError, InvalidRequestError
 from sqlalchemy.pool import QueuePool
 
+from crossdock.model.gate import OPEN, Gate
 from crossdock.outbound.connection import SqlConnection
 from crossdock.outbound.request import SqlAnswer, SqlFailed
 from crossdock.outbound.sql_driver import Attempt, Driver, Kind, Link
@@ -36,12 +37,12 @@ class OutOfTime(Exception):
 class Pool:
     """One connection's threads, and the database's connections that they share."""
 
-    def __init__(self, connection: SqlConnection, driver: Driver) -> None:
+    def __init__(self, connection: SqlConnection, driver: Driver, gate: Gate = OPEN) -> None:
         self.connection = connection
         self.dialect = driver.dialect
         self.used_at = time.monotonic()
         self._driver = driver
-        self._work = Work(driver, self._take)
+        self._work = Work(driver, self._take, gate)
         self._threads = ThreadPoolExecutor(connection.pool_size, thread_name_prefix="sql")
         self._free = asyncio.Semaphore(connection.pool_size)
         self._attempts: set[Attempt] = set()

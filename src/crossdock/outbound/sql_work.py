@@ -12,10 +12,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from crossdock import observe
+from crossdock.model.gate import Gate
 from crossdock.outbound import sql_done
 from crossdock.outbound.request import SqlAnswer, SqlFailed
 from crossdock.outbound.sql_driver import Attempt, Driver, Kind, Link, Trouble
 from crossdock.outbound.sql_values import Bound, read_rows
+
+GATE_SECONDS = 0.05
+"""How often a thread asks whether this node may act again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ class _NoTable(Exception):
 class Work:
     """Carries out orders on connections that `take` lends."""
 
-    def __init__(self, driver: Driver, take: Callable[[Attempt], AbstractContextManager[Link]]) -> None:
+    def __init__(self, driver: Driver, take: Callable[[Attempt], AbstractContextManager[Link]], gate: Gate) -> None:
+        self._gate = gate
         self._driver = driver
         self._take = take
         self._prune_at = 0.0
@@ -130,13 +135,22 @@ class Work:
             with self._take(attempt) as link:
                 try:
                     driver.begin(link, writes=writes, seconds=attempt.seconds_left)
+                    self._pass_gate(attempt)
                     yield link
+                    self._pass_gate(attempt)
                     driver.end(link, "COMMIT")
                 except BaseException as error:
                     self._clear(link, error)
                     raise
         except driver.errors as error:
             raise Troubled(self._judged(error, attempt)) from None
+
+    def _pass_gate(self, attempt: Attempt) -> None:
+        """Go on when this node may act; SqlFailed when the attempt was given up meanwhile."""
+        while not self._gate.may_act():
+            if attempt.is_cut or attempt.seconds_left < GATE_SECONDS:
+                raise SqlFailed(Kind.UNAVAILABLE, "this node lost its heartbeat; nothing was done", permanent=False)
+            time.sleep(GATE_SECONDS)
 
     def _clear(self, link: Link, error: BaseException) -> None:
         """Roll back what was begun. A connection that may hang, or still has rows on their way, is not used again."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from crossdock.model.gate import OPEN, Gate
 from crossdock.model.outcome import Json
 from crossdock.run.modules import FolderModules
 from crossdock.run.processes.environment import reduced
@@ -60,13 +61,16 @@ class Isolation:
 class Functions:
     """The functions of the folder and of installed packages. Create, call and close it on the event loop."""
 
-    def __init__(self, folder: Path | None, threads: int, isolation: Isolation = Isolation()) -> None:
+    def __init__(
+        self, folder: Path | None, threads: int, isolation: Isolation = Isolation(), *, gate: Gate = OPEN
+    ) -> None:
         self.folder = folder.resolve() if folder is not None else None
         self._modules = FolderModules(folder) if folder is not None else None
-        self._threads = Threads(threads)
+        self._gate = gate
+        self._threads = Threads(threads, gate)
         environment = reduced(os.environ, isolation.environment)
         shown = None if self.folder is None else str(self.folder)
-        self._processes = Processes(isolation.processes, Plan(isolation.memory, environment, shown))
+        self._processes = Processes(isolation.processes, Plan(isolation.memory, environment, shown), gate=gate)
         self.expressions = Processes(isolation.processes, Plan(isolation.memory, reduced(os.environ)))
         """Processes for what is quick and pure, but can't be bounded here: it never waits behind functions."""
         self._found: dict[str, Function] = {}
@@ -140,7 +144,7 @@ class Functions:
         """
         given = _given(function, arguments, context)
         if function.is_async:
-            return await run_on_loop(lambda: function.callable(**given), timeout)
+            return await run_on_loop(lambda: function.callable(**given), timeout, self._gate)
         return await self._threads.run(lambda: function.callable(**given), timeout)
 
     async def call_isolated(

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
+from crossdock.model.gate import OPEN, Gate
 from crossdock.run.raised import catchable
 
 T = TypeVar("T")
@@ -27,6 +28,10 @@ class TimedOut(Exception):
 
 
 _Job: TypeAlias = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+
+
+class _Held(Exception):
+    """The call was not begun: the node may not act any more, or not now."""
 
 
 class _Worker:
@@ -47,6 +52,8 @@ class _Worker:
             call, future = job
             value, error = None, None
             try:
+                if future.cancelled() or not self._pool.gate.may_act():
+                    raise _Held
                 value = call()
             except BaseException as raised:  # sys.exit() in a function must not end this thread
                 error = raised
@@ -63,7 +70,8 @@ HANGING_PER_THREAD = 2
 class Threads:
     """Up to `count` threads at work, and up to twice as many given up."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, gate: Gate = OPEN) -> None:
+        self.gate = gate
         self._most_hanging = count * HANGING_PER_THREAD
         self._free = asyncio.Semaphore(count)
         self._idle: list[_Worker] = []
@@ -73,21 +81,29 @@ class Threads:
     async def run(self, call: Callable[[], T], timeout: float) -> T:
         """What the call returns or raises, within `timeout` seconds of its start; TimedOut, TooManyHang."""
         async with self._free:
-            if self.hanging >= self._most_hanging:
-                raise TooManyHang(f"{self.hanging} calls of Python functions hang; restart the server to end them")
-            worker = self._idle.pop() if self._idle else _Worker(self)
-            future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-            worker.take((call, future))
-            try:
-                await asyncio.wait((future,), timeout=timeout)
-            finally:
-                if not future.done():
-                    future.cancel()
-                    worker.is_given_up = True
-                    self.hanging += 1
-            if future.cancelled():
-                raise TimedOut(f"did not return within {timeout:g} s")
-            return future.result()
+            while True:
+                await self.gate.passage()
+                try:
+                    return await self._run(call, timeout)
+                except _Held:
+                    continue
+
+    async def _run(self, call: Callable[[], T], timeout: float) -> T:
+        if self.hanging >= self._most_hanging:
+            raise TooManyHang(f"{self.hanging} calls of Python functions hang; restart the server to end them")
+        worker = self._idle.pop() if self._idle else _Worker(self)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        worker.take((call, future))
+        try:
+            await asyncio.wait((future,), timeout=timeout)
+        finally:
+            if not future.done():
+                future.cancel()
+                worker.is_given_up = True
+                self.hanging += 1
+        if future.cancelled():
+            raise TimedOut(f"did not return within {timeout:g} s")
+        return future.result()
 
     def returned(self, worker: _Worker, future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
         """A call came back, in time or not."""
@@ -107,10 +123,10 @@ class Threads:
             self._idle.pop().take(None)
 
 
-async def run_on_loop(make: Callable[[], Any], timeout: float) -> Any:
+async def run_on_loop(make: Callable[[], Any], timeout: float, gate: Gate = OPEN) -> Any:
     """What the coroutine returns or raises, within `timeout` seconds; TimedOut when it does not even end by being
     cancelled in time, so that one that swallows its cancellation holds nobody up."""
-    task = asyncio.create_task(_contained(make))
+    task = asyncio.create_task(_contained(make, gate))
     try:
         await asyncio.wait((task,), timeout=timeout)
     finally:
@@ -122,7 +138,8 @@ async def run_on_loop(make: Callable[[], Any], timeout: float) -> Any:
     return task.result()
 
 
-async def _contained(make: Callable[[], Any]) -> Any:
+async def _contained(make: Callable[[], Any], gate: Gate) -> Any:
+    await gate.passage()
     try:
         return await make()
     except (SystemExit, KeyboardInterrupt) as error:  # a task would hand these on to the event loop, which ends

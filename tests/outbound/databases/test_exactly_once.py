@@ -8,7 +8,8 @@ import pytest
 
 from crossdock.outbound.connection import SqlConnection
 from crossdock.outbound.request import SqlFailed, SqlQuery
-from tests.support.foreign_databases import ForeignDatabase
+from tests.support.foreign_databases import ForeignDatabase, databases_in
+from tests.support.held_gate import HeldGate
 
 SERVERS = pytest.mark.parametrize("foreign", ["postgresql", "mariadb"], indirect=True)
 """Not for SQLite, which has neither users nor functions that write."""
@@ -229,3 +230,37 @@ async def test_a_wrong_password_fails_for_good_and_is_not_told(guarded):
 
     assert (caught.value.kind, caught.value.permanent) == ("sql_denied", True)
     assert "barley" not in str(caught.value)
+
+
+# --- a node that may not act -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("foreign", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("closes_after", [0, 1], ids=["before the statement", "before the commit"])
+async def test_nothing_is_written_while_the_node_may_not_act(shop, tmp_path, closes_after):
+    gate = HeldGate(closes_after)
+    shop.databases = databases_in(tmp_path, gate=gate)
+
+    writing = asyncio.create_task(shop.run(ADD, {"note": "a"}))
+    await gate.asked()
+    before = count(shop)
+    gate.open()
+    await writing
+
+    assert (before, count(shop)) == (0, 1)
+    await shop.databases.close()
+
+
+@pytest.mark.parametrize("foreign", ["sqlite", "postgresql"], indirect=True)
+async def test_what_was_taken_over_meanwhile_is_never_written(shop, tmp_path):
+    gate = HeldGate(1)
+    shop.databases = databases_in(tmp_path, gate=gate)
+    writing = asyncio.create_task(shop.run(ADD, {"note": "a"}))
+    await gate.asked()
+
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    await shop.databases.close()
+    gate.open()
+
+    assert count(shop) == 0

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import msgspec
 
 from crossdock import observe, workflows
+from crossdock.model.gate import OPEN, Gate
 from crossdock.model.outcome import Json
 from crossdock.run.modules import Source
 from crossdock.run.plain import NotJson
@@ -70,8 +71,15 @@ class Processes:
     """Up to `count` processes at once, begun as `plan` says. Use it on one event loop."""
 
     def __init__(
-        self, count: int, plan: Plan, *, idle_seconds: float = IDLE_SECONDS, wait_seconds: float = WAIT_SECONDS
+        self,
+        count: int,
+        plan: Plan,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
+        wait_seconds: float = WAIT_SECONDS,
+        gate: Gate = OPEN,
     ) -> None:
+        self._gate = gate
         self._count = count
         self._plan = plan
         self._idle_seconds = idle_seconds
@@ -105,6 +113,7 @@ class Processes:
             worker = self._idle_worker() or self._begin()
             self._busy[worker] = asyncio.current_task()
             await self._load(worker, name)
+            await self._gate.passage()
             return await self._call(worker, name, content, timeout)
         finally:
             if worker is not None:
