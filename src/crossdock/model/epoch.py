@@ -18,12 +18,26 @@ ACTS_FOR = 0.8
 
 
 @dataclass(frozen=True, slots=True)
+class Stance:
+    """What a node tells of its work with each heartbeat, for sharing limits: see `model.shares`."""
+
+    knows: frozenset[str]
+    """The other nodes that it leaves their shares to."""
+    over: frozenset[str] = frozenset()
+    """Integrations of which it has more in work than its share."""
+    has_stopped: bool = False
+    """It takes nothing more; `over` are then all integrations of which it has something in work."""
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """A node that lives, as the others see it."""
 
     node_id: str
     roles: frozenset[str]
     is_leaving: bool = False
+    stance: Stance | None = None
+    """None before its second heartbeat."""
 
 
 class Epoch:
@@ -35,13 +49,13 @@ class Epoch:
         self.members: tuple[Member, ...] = ()
         """All living nodes, this one included, as of the last heartbeat."""
         self._monotonic = monotonic
-        self._is_alone = is_alone
+        self.is_alone = is_alone
         self._acts_until = float("-inf")
         self._confirmed = asyncio.Event()
 
     def may_act(self) -> bool:
         """Whether this node's leases are certainly its own."""
-        return self._is_alone or self._monotonic() < self._acts_until
+        return self.is_alone or self._monotonic() < self._acts_until
 
     @property
     def seconds_left(self) -> float:

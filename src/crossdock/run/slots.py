@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 
 class Slots:
@@ -39,3 +40,7 @@ class Slots:
     @property
     def in_use(self) -> int:
         return self._in_use
+
+    @property
+    def by_integration(self) -> Mapping[str, int]:
+        return self._by_integration
