@@ -47,6 +47,10 @@ async def test_what_waits_in_lanes_is_counted_too(store: Store, runs: Runs, key:
     assert await store.read(count_backlog, ["int_a"], 99) == {"int_a": (3, runs.now)}
 
 
+async def test_nothing_waits_where_there_are_no_integrations(store: Store) -> None:
+    assert await store.read(count_backlog, [], 99) == {}
+
+
 async def test_counting_ends_at_the_limit(store: Store, runs: Runs) -> None:
     for n in range(6):
         await runs.queued(lane="k" if n % 2 else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, text
+from sqlalchemy import Connection, String, bindparam, func, select, text
 from sqlalchemy.sql.dml import Insert
 
 from crossdock.model.states import WaitingFor
@@ -34,7 +34,7 @@ _BACKLOG = text(
     )
     FROM integration WHERE integration.id IN :ids
     """
-).bindparams(bindparam("ids", expanding=True))
+).bindparams(bindparam("ids", expanding=True, type_=String()))  # an empty list tells no type by itself
 
 
 def count_backlog(connection: Connection, integration_ids: Iterable[str], limit: int) -> dict[str, tuple[int, Instant]]:
