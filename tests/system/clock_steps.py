@@ -22,6 +22,7 @@ from tests.support.program import Program
 from tests.support.sink import Sink
 from tests.system.calling import STEPS, add_integrations
 from tests.system.fault_counts import FaultReport, repeated_without_cause
+from tests.system.fault_mode import OnFault, go_on
 from tests.system.killing import prepare, url_of, wait_until_finished
 from tests.system.ledger import Audit, Promises, Record, read_effects
 from tests.system.powerloss import HERE, compile_library
@@ -82,7 +83,7 @@ class ClockReport(FaultReport):
             self.note_wrong("wrong_waits", f"{name}: {seconds:.2f} s in place of {least:g} to {most:g} s")
 
 
-async def step_clock_repeatedly(folder: Path, plan: ClockPlan) -> ClockReport:
+async def step_clock_repeatedly(folder: Path, plan: ClockPlan, on_fault: OnFault = go_on) -> ClockReport:
     """Carry out the plan on SQLite. The report has no problems when nothing went wrong."""
     sink = Sink()
     await sink.start()
@@ -99,8 +100,10 @@ async def step_clock_repeatedly(folder: Path, plan: ClockPlan) -> ClockReport:
         await asyncio.to_thread(add_integrations, program, f"{sink.url}/reply")
         await asyncio.to_thread(add_probes, program)
         calling = asyncio.create_task(callers.call_until(ended))
-        for step in plan.steps * plan.times:
+        for number, step in enumerate(plan.steps * plan.times):
             await _step_there_and_back(clock, callers, step, report)
+            if not on_fault(1 + number // len(plan.steps), promises):
+                break
         ended.set()
         await calling
         record = await wait_until_finished(url_of(program, None))

@@ -1,7 +1,8 @@
 """The disk of the SQLite database is full, again and again, under load.
 
 Where this may be done, the data folder is a small file system of its own (a tmpfs: for root on Linux) which is filled
-up with ballast. Elsewhere the files of the process may not grow any more (RLIMIT_FSIZE), which SQLite takes for the same.
+up with ballast. Elsewhere the files of the process may not grow any more (RLIMIT_FSIZE), which SQLite takes for the
+same.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tests.support.program import Program
 from tests.support.sink import Sink
 from tests.system.calling import STEPS, add_integrations
 from tests.system.fault_counts import FaultReport, repeated_without_cause
+from tests.system.fault_mode import OnFault, go_on
 from tests.system.killing import prepare, url_of, wait_until_finished
 from tests.system.ledger import Audit, Promises, read_effects
 from tests.system.timed_calling import TimedCallers
@@ -111,7 +113,7 @@ def disk_of(program: Program, size: int = DISK_BYTES) -> Iterator[Disk]:
             subprocess.run(["umount", "--lazy", str(program.data)], check=True, capture_output=True)
 
 
-async def fill_disk_repeatedly(folder: Path, plan: DiskPlan) -> DiskReport:
+async def fill_disk_repeatedly(folder: Path, plan: DiskPlan, on_fault: OnFault = go_on) -> DiskReport:
     """Carry out the plan. The report has no problems when nothing went wrong."""
     sink = Sink()
     await sink.start()
@@ -130,6 +132,8 @@ async def fill_disk_repeatedly(folder: Path, plan: DiskPlan) -> DiskReport:
             for _ in range(plan.fills):
                 await asyncio.sleep(plan.between_seconds)
                 await _fill_once(disk, callers, plan, report)
+                if not on_fault(report.faults, promises):
+                    break
             await asyncio.sleep(plan.between_seconds)
             ended.set()
             await calling

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from tests.support.sink import Received
 from tests.system.ledger import Effect, Findings, Promises
@@ -27,6 +28,9 @@ class FaultReport:
     findings: Findings = field(default_factory=Findings)
     wrong: dict[str, list[str]] = field(default_factory=dict)
     """What this fault in particular must not cause, by name."""
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
 
     def problems(self) -> dict[str, list[str]]:
         return {**self.findings.problems(), **{name: found[:5] for name, found in self.wrong.items() if found}}

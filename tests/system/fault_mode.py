@@ -14,6 +14,11 @@ OnFault: TypeAlias = Callable[[int, Promises], bool]
 """Hears how many faults there have been; False ends the measurement, and the report tells what there is."""
 
 
+def go_on(_number: int, _promises: Promises) -> bool:
+    """Hears and never ends anything."""
+    return True
+
+
 class Report(Protocol):
     def document(self) -> dict[str, Any]:
         """The figures, as they are shown and written as JSON."""
