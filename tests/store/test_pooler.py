@@ -28,11 +28,7 @@ SETTINGS = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_ti
 
 @pytest.fixture(scope="module")
 def bouncer(postgres: ForeignServer) -> Iterator[PgBouncer]:
-    if pgbouncer.PROGRAM is None:
-        advice = "PgBouncer is not installed (Debian: pgbouncer)"
-        if pgbouncer.may_be_installed():
-            pytest.fail(f"{advice}; scripts/prepare test installs it")
-        pytest.skip(f"{advice}: what happens behind a pooler is not tried")
+    pgbouncer.expect()
     running = PgBouncer(postgres.url("postgres"), sessions=3)
     yield running
     running.remove()

@@ -75,9 +75,9 @@ class ForeignServer:
 class OwnServer(ForeignServer):
     """A server started here. `stop` and `start` may alternate: port and data stay."""
 
-    def __init__(self, *, durable: bool = False, settings: Sequence[str] = (), access: str = "") -> None:
+    def __init__(self, *, durable: bool = False, settings: Sequence[str] = ()) -> None:
         """`durable` keeps fsync on, for measurements and for tests about lost power. `settings` are the server's, as
-        `name=value`; `access` replaces what pg_hba.conf says.
+        `name=value`.
         """
         self._folder = Path(tempfile.mkdtemp(prefix="crossdock-postgres-"))
         self._log = self._folder / "log"
@@ -88,8 +88,6 @@ class OwnServer(ForeignServer):
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__(f"postgresql://postgres@127.0.0.1:{self._port}/postgres")
         self._initialise()
-        if access:
-            (self._data / "pg_hba.conf").write_text(access)
         self.start()
 
     @property
