@@ -9,6 +9,7 @@
     scripts/faults --database-stops 200               PostgreSQL stopped in immediate mode; nodes stay
     scripts/faults --backends 200                     connections of nodes ended by PostgreSQL, the listener's included
     scripts/faults --network-cuts 200                 nodes cut off from PostgreSQL, in all the ways that networks fail
+    scripts/faults --node-clock-steps 40              the wall clock of one node of three stepped
     scripts/faults --clock-steps 10                   the wall clock stepped by an hour and by minutes, there and back
     scripts/faults --disk-full 20                     SQLite on a disk that is full again and again
     scripts/faults --hostile 60                       a fifth of all targets is hostile, for so many seconds
@@ -35,11 +36,17 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.system import cluster_modes, network_cuts, single_modes, strain_modes
+from tests.system import cluster_clocks, cluster_modes, network_cuts, single_modes, strain_modes
 from tests.system.fault_mode import Mode, Report
 from tests.system.ledger import Promises
 
-MODES: tuple[Mode, ...] = (*single_modes.MODES, *cluster_modes.MODES, *network_cuts.MODES, *strain_modes.MODES)
+MODES: tuple[Mode, ...] = (
+    *single_modes.MODES,
+    *cluster_modes.MODES,
+    *network_cuts.MODES,
+    *cluster_clocks.MODES,
+    *strain_modes.MODES,
+)
 USUAL = 50
 """So often the first mode is carried out where none is named."""
 

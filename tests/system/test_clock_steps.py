@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.postgres import OwnServer
 from tests.system.clock_steps import (
     HOUR,
     ClockPlan,
@@ -21,6 +22,8 @@ from tests.system.clock_steps import (
     step_clock_repeatedly,
     wrong_listing,
 )
+from tests.system.cluster_clocks import ClockSteps
+from tests.system.cluster_rounds import RoundPlan, play_round
 from tests.system.ledger import Record, RecordedRun
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(180)]
@@ -35,6 +38,16 @@ async def test_promises_outlive_steps_of_the_clock_on_sqlite(tmp_path: Path):
     assert report.faults == 4
     assert report.acknowledged > 100
     assert len(report.waits["begun after a step"]) == 4
+
+
+async def test_promises_outlive_steps_of_the_clock_of_one_node(tmp_path: Path, own_postgres: OwnServer):
+    steps = ClockSteps()
+
+    report = await play_round(tmp_path, own_postgres, steps, RoundPlan(1, nodes=2, prepare=steps.prepare))
+
+    assert report.problems() == {}
+    assert report.fenced == 0
+    assert report.measured["wait begun after the step back to the right time"]
 
 
 @pytest.mark.parametrize("off", [HOUR, -HOUR, 600.0])
