@@ -21,6 +21,7 @@ from rich.table import Table
 
 from bench.load import Answers, has_wrk, install_wrk
 from bench.measure import Load, Measurement, measure, measure_noop, measure_sync
+from bench.nodes import measure_nodes, show_points
 from bench.peers import measure_peers
 from bench.profiler import Profiler
 from bench.scenarios import SCENARIOS, Scenario
@@ -47,6 +48,8 @@ def main() -> int:
         f"Crossdock {__version__} on {options.database}, {options.connections} connections, load by {tool}; "
         f"the disk confirms a write in {sync_ms:.2f} ms"
     )
+    if options.nodes:
+        return _measure_nodes(load, options, console, sync_ms)
     with console.status("no-op handler") as status:
         noop = measure_noop(load)
         measurements = [_measure(scenario, load, options, status) for scenario in _chosen(options.scenario)]
@@ -73,10 +76,22 @@ def _read_options() -> argparse.Namespace:
         choices=[*(scenario.name for scenario in SCENARIOS), *STEP_SCENARIOS],
         help="repeatable; default: all",
     )
+    parser.add_argument(
+        "--nodes", type=_positive, help="compare 1 to so many nodes on one PostgreSQL"
+    )
     parser.add_argument("--json", type=Path, help="where to write the figures; default: bench/results/")
     parser.add_argument("--profile", action="store_true", help="also show where the time goes (slows the program)")
     parser.add_argument("--peers", action="store_true", help="also measure what others would use, where installed")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.nodes is not None:
+        options.database = "postgresql"
+    return options
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a number of nodes from 1 on is needed")
+    return int(text)
 
 
 def _chosen(names: list[str] | None) -> list[Scenario]:
@@ -102,6 +117,19 @@ def _measure(scenario: Scenario, load: Load, options: argparse.Namespace, status
     if profiler is not None:
         status.console.print(profiler.report())
     return measurement
+
+
+def _measure_nodes(load: Load, options: argparse.Namespace, console: Console, sync_ms: float) -> int:
+    with console.status("nodes") as status:
+        points = [
+            measure_nodes(scenario, load, count, status.update)
+            for scenario in _chosen(options.scenario or ["accept", "handle", "answer"])
+            for count in range(1, options.nodes + 1)
+        ]
+    show_points(console, points)
+    document = {**_circumstances(options, sync_ms), "nodes": [asdict(point) for point in points]}
+    console.print(f"written to {_write_document(options, document)}")
+    return 1 if any(point.lost for point in points) else 0
 
 
 def _measure_waiting(options: argparse.Namespace, status: Status) -> Waiting:
@@ -184,14 +212,7 @@ def _write(
     items: list[Items],
 ) -> Path:
     document: dict[str, Any] = {
-        "version": __version__,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"system": platform.platform(), "python": platform.python_version()},
-        "database": options.database.partition(":")[0],
-        "seconds": options.seconds,
-        "connections": options.connections,
-        "rate": options.rate,
-        "disk_sync_ms": sync_ms,
+        **_circumstances(options, sync_ms),
         "noop": {**asdict(noop), "per_second": noop.per_second},
         "scenarios": [_as_document(measurement, noop) for measurement in measurements],
         "delay": None if waiting is None else asdict(waiting),
@@ -200,6 +221,23 @@ def _write(
             for each in items
         ],
     }
+    return _write_document(options, document)
+
+
+def _circumstances(options: argparse.Namespace, sync_ms: float) -> dict[str, Any]:
+    return {
+        "version": __version__,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"system": platform.platform(), "python": platform.python_version()},
+        "database": options.database.partition(":")[0],
+        "seconds": options.seconds,
+        "connections": options.connections,
+        "rate": options.rate,
+        "disk_sync_ms": sync_ms,
+    }
+
+
+def _write_document(options: argparse.Namespace, document: dict[str, Any]) -> Path:
     path: Path = options.json or RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from crossdock.catalog import LiveIntegration
 from crossdock.model.time import later
 from crossdock.model.trigger import AuthenticationMode, QueryParameter, RateLimit
+from crossdock.store import Store
 from tests.support.held import HeldClock
 from tests.support.runs import count
 from tests.support.yard import Answered, Yard, a_key, deduplicated
@@ -395,3 +397,37 @@ async def test_a_caller_who_leaves_in_the_middle_is_not_recorded(yard: Yard) -> 
 
     assert sent == []
     assert await yard.store.read(count, "event") == 0
+
+
+class Silent:
+    """The real store, whose commit has had no answer for a while."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.stalled_seconds = 2.5
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def test_nobody_is_let_in_to_wait_for_a_silent_database(store: Store, clock: HeldClock, tmp_path: Path) -> None:
+    silent = Silent(store)
+    yard = Yard(cast("Store", silent), clock, tmp_path / "functions")
+    await yard.add()
+
+    refused = await yard.call()
+    silent.stalled_seconds = 0.0
+    taken = await yard.call()
+
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    assert taken.status == 202
+    await yard.close()
+
+
+async def test_a_node_that_may_not_act_takes_nothing_in(yard: Yard) -> None:
+    await yard.add()
+    yard.epoch.is_alone = False  # and no heartbeat has ever landed
+
+    answer = await yard.call()
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
