@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import threading
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from crossdock.model.errors import Misconfigured
-from crossdock.store.backup import back_up
+from crossdock.store.backup import STEP_PAGES, back_up
 from crossdock.store.database import sqlite_module
 
 
@@ -61,6 +62,60 @@ def test_a_backup_taken_while_somebody_writes_has_every_commit_before_it(source:
         writer.join()
 
     assert settings_in(tmp_path / "copy.db") >= 50
+
+
+def test_a_backup_in_many_steps_shows_one_moment(source: Path, tmp_path: Path) -> None:
+    """Each step finds the database changed, and the copy must neither mix moments nor begin anew."""
+    writer = sqlite_module().connect(str(source), isolation_level=None)
+    writer.execute("INSERT INTO setting (name, value) VALUES ('filler', ?)", ("x" * 4 * STEP_PAGES * 4096,))
+    told: list[int] = []
+
+    def write_between(done: int, total: int) -> None:
+        told.append(done)
+        writer.execute("INSERT INTO setting (name, value) VALUES (?, '')", (f"note {done}",))
+
+    back_up(f"sqlite:///{source}", tmp_path / "copy.db", write_between)
+
+    assert len(told) > 3
+    assert told == sorted(told)
+    assert settings_in(source) == len(set(told))
+    assert settings_in(tmp_path / "copy.db") == 0
+    writer.close()
+
+
+def test_whoever_watches_can_end_a_backup(source: Path, tmp_path: Path) -> None:
+    def press_ctrl_c(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        back_up(f"sqlite:///{source}", tmp_path / "backups.db", press_ctrl_c)
+
+    assert [path.name for path in tmp_path.iterdir() if "backups" in path.name] == []
+
+
+def test_a_disk_that_fills_up_is_told(source: Path, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_up(_done: int, _total: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, limits[1]))
+
+    writer = sqlite_module().connect(str(source), isolation_level=None)
+    writer.execute("INSERT INTO setting (name, value) VALUES ('filler', ?)", ("x" * 3 * STEP_PAGES * 4096,))
+    writer.close()
+    try:
+        with pytest.raises(Misconfigured, match="copied to .*copy.db: a disk refuses"):
+            back_up(f"sqlite:///{source}", tmp_path / "copy.db", fill_up)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert not (tmp_path / "copy.db").exists()
+
+
+def test_a_folder_without_room_is_told_before_anything_is_written(source: Path) -> None:
+    target = Path("/proc/copy.db")  # a file system that never has a byte free
+
+    with pytest.raises(Misconfigured, match="/proc has 0 MB free, and the backup needs .* MB; make room"):
+        back_up(f"sqlite:///{source}", target)
 
 
 def test_a_backup_never_overwrites(source: Path, tmp_path: Path) -> None:

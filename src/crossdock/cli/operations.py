@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -109,13 +111,33 @@ def backup(
     settings = settings_of(config, database=database, data=data)
     from crossdock.store.backup import back_up
 
-    size = back_up(settings.database_url, file)
+    with _copying(file) as watch:
+        size = back_up(settings.database_url, file, watch)
     typer.echo(f"{file}: {size / 1_000_000:.1f} MB, checked.")
     if settings.master_key is None:
         typer.echo(
             f"It can't be used without the key file {settings.data / 'master.key'}: keep a copy of that apart.",
             err=True,
         )
+
+
+@contextmanager
+def _copying(file: Path) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal; who runs it by a timer hears of the end only."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"copying to {file}", total=None)
+
+        def watch(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            if done >= total:
+                bar.update(task, description=f"checking {file}")
+
+        yield watch
 
 
 def rotate_key(url: Url = DEFAULT_URL, token: Token = None) -> None:
