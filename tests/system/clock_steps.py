@@ -13,7 +13,7 @@ import asyncio
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from tests.support.program import Program
 from tests.support.sink import Sink
 from tests.system.calling import STEPS, add_integrations
+from tests.system.cluster_report import summary
 from tests.system.fault_counts import FaultReport, repeated_without_cause
 from tests.system.fault_mode import OnFault, go_on
 from tests.system.killing import prepare, url_of, wait_until_finished
@@ -76,6 +77,9 @@ class ClockReport(FaultReport):
     """`waits` are the lengths of delays of one second, by when they were begun."""
 
     waits: dict[str, list[float]] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        return {**asdict(self), "waits": {name: summary(seconds) for name, seconds in self.waits.items()}}
 
     def note_wait(self, name: str, seconds: float, *, least: float, most: float) -> None:
         self.waits.setdefault(name, []).append(round(seconds, 3))
