@@ -15,13 +15,19 @@ class HeldClock:
 
     def __init__(self, start: Instant = START) -> None:
         self.now = start
+        self._passed = 0.0
 
     def __call__(self) -> Instant:
         return self.now
 
     def advance(self, seconds: float) -> Instant:
+        self._passed += max(0.0, seconds)
         self.now = later(self.now, seconds)
         return self.now
+
+    def monotonic(self) -> float:
+        """The seconds that have passed, whatever `now` was set to."""
+        return self._passed
 
 
 def held_sources(clock: HeldClock, node_id: str) -> Sources:

@@ -150,7 +150,14 @@ class Yard:
             signals=signals,
         )
         self.app = ReceiveApp(
-            store, self.catalog, self.stage, self.answers, self.observe, sources=sources, is_full=self.full.__contains__
+            store,
+            self.catalog,
+            self.stage,
+            self.answers,
+            self.observe,
+            sources=sources,
+            is_full=self.full.__contains__,
+            monotonic=clock.monotonic,
         )
         self._looking: asyncio.Task[None] | None = None
 

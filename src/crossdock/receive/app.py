@@ -9,7 +9,7 @@ from typing import Protocol
 
 from crossdock import observe
 from crossdock.catalog import Catalog, LiveIntegration
-from crossdock.clock import Sources, new_id
+from crossdock.clock import Sources, new_id, system_monotonic
 from crossdock.event_keys import find_keys
 from crossdock.model.errors import (
     Forbidden,
@@ -27,7 +27,6 @@ from crossdock.model.event import Event, Request
 from crossdock.model.outcome import Failure
 from crossdock.model.states import FINAL_RUN_STATES, RunState
 from crossdock.model.tally import Tally
-from crossdock.model.time import Instant
 from crossdock.model.trigger import ResponseMode, sync_timeout
 from crossdock.model.verdict import Outcome
 from crossdock.observe import Observe
@@ -36,7 +35,7 @@ from crossdock.receive.answering import accepted_answer, outcome_answer
 from crossdock.receive.answers import Answers
 from crossdock.receive.authenticate import authenticate
 from crossdock.receive.checks import check_body
-from crossdock.receive.rate import RateLimiter
+from crossdock.receive.rate import open_rates
 from crossdock.receive.reading import Disconnected, header, read_body, read_headers, read_query
 from crossdock.receive.status import status_answer
 from crossdock.server.app import Receive, Scope, Send
@@ -86,6 +85,7 @@ class ReceiveApp:
         *,
         sources: Sources,
         is_full: Callable[[str], bool],
+        monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -96,7 +96,7 @@ class ReceiveApp:
         self._epoch = sources.epoch
         self._is_shared = store.dialect == "postgresql"
         self._is_full = is_full
-        self._rates = RateLimiter()
+        self._rates = open_rates(store, monotonic)
         self.tally = Tally()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -157,7 +157,7 @@ class ReceiveApp:
         key = authenticate(live, headers, now)
         if not integration.enabled:
             raise Forbidden(f"the integration {integration.name} is disabled")
-        self._check_room(live, now)
+        await self._check_room(live)
         body = await read_body(receive, headers, trigger)
         client = scope.get("client")
         event = Event(
@@ -178,7 +178,7 @@ class ReceiveApp:
         check_body(live, event)
         return event
 
-    def _check_room(self, live: LiveIntegration, now: Instant) -> None:
+    async def _check_room(self, live: LiveIntegration) -> None:
         integration = live.integration
         if self._store.waiting > COMMITS_WAITING:
             raise StoreUnavailable("the database can't keep up with the calls; try again shortly", 1)
@@ -186,7 +186,7 @@ class ReceiveApp:
             raise StoreUnavailable(f"the queue of {integration.name} is full; try again later", 5)
         limit = integration.trigger.rate_limit
         if limit is not None:
-            wait = self._rates.admit(integration.id, limit, now)
+            wait = await self._rates.admit(integration.id, limit)
             if wait is not None:
                 raise TooMany(f"{integration.name} takes {limit.requests} calls in {limit.per:g} s", wait)
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from crossdock.store.apart import Apart
 from crossdock.store.database import READ_SECONDS, READERS, Database, Dialect, LockFile, lock_file, open_database
 from crossdock.store.migrate import migrate
+from crossdock.store.permits import Permits
 from crossdock.store.record import CommitObserver, DatabaseObserver, HotChange, Recorder, Unobserved
 from crossdock.store.transfer_marks import check_may_serve
 
@@ -35,6 +36,8 @@ class Store:
         self._observer = observer or Unobserved()
         self._recorder = Recorder(database, observe_commit, self._observer)
         self._apart = Apart(database) if database.dialect == "postgresql" else None
+        self.permits = Permits(database) if database.dialect == "postgresql" else None
+        """For calls of integrations with a rate limit; SQLite has one process, which counts in memory."""
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._lock: LockFile | None = None
 
@@ -60,6 +63,8 @@ class Store:
         await self._recorder.stop()
         if self._apart is not None:
             await self._apart.close()
+        if self.permits is not None:
+            await self.permits.close()
         self._readers.shutdown(wait=False)
         self._let_go()
 
