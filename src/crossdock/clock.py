@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Callable
@@ -11,19 +12,41 @@ from typing import TypeAlias
 import uuid_utils
 
 from crossdock.model.epoch import Epoch
+from crossdock.model.gate import OPEN, Gate
 from crossdock.model.time import Instant
 
 Clock: TypeAlias = Callable[[], Instant]
 Fraction: TypeAlias = Callable[[], float]
 
 
+class Passage:
+    """The gate of a node's side effects (`model.gate`): open while the node may act."""
+
+    def __init__(self, epoch: Epoch) -> None:
+        self._epoch = epoch
+        self._confirmed = asyncio.Event()
+        epoch.confirmed = self._confirmed.set
+
+    def may_act(self) -> bool:
+        return self._epoch.may_act()
+
+    async def passage(self) -> None:
+        """Return once this node may act. Whoever waits here is cancelled when the epoch ends."""
+        while not self._epoch.may_act():
+            self._confirmed.clear()
+            await self._confirmed.wait()
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a stage is given because it must not decide it: the time, chance, and which node it is part of."""
+    """What a stage is given because it must not decide it: the time, chance, which node it is part of, and whether that
+    may act.
+    """
 
     now: Clock
     fraction: Fraction
     epoch: Epoch
+    gate: Gate = OPEN
 
     @property
     def node_id(self) -> str:

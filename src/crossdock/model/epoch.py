@@ -7,7 +7,6 @@ and holds nothing of what it held before.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -40,6 +39,10 @@ class Member:
     """None before its second heartbeat."""
 
 
+def _tell_nobody() -> None:
+    """Nobody waits for it."""
+
+
 class Epoch:
     """`monotonic` counts seconds, those in which the machine or the process was suspended too."""
 
@@ -51,7 +54,8 @@ class Epoch:
         self._monotonic = monotonic
         self.is_alone = is_alone
         self._acts_until = float("-inf")
-        self._confirmed = asyncio.Event()
+        self.confirmed: Callable[[], None] = _tell_nobody
+        """Is called with each heartbeat that landed."""
 
     def may_act(self) -> bool:
         """Whether this node's leases are certainly its own."""
@@ -62,16 +66,10 @@ class Epoch:
         """How long this node may act without another heartbeat; negative when it may not."""
         return self._acts_until - self._monotonic()
 
-    async def passage(self) -> None:
-        """Return once this node may act. Whoever waits here is cancelled when the epoch ends."""
-        while not self.may_act():
-            self._confirmed.clear()
-            await self._confirmed.wait()
-
     def confirm(self, beaten_at: float, ttl_seconds: float) -> None:
         """A heartbeat that began at `beaten_at` landed."""
         self._acts_until = beaten_at + ttl_seconds * ACTS_FOR
-        self._confirmed.set()
+        self.confirmed()
 
     def renew(self, node_id: str) -> None:
         """Go on as another node, which may act once it is known."""
