@@ -123,8 +123,8 @@ class Load:
     lanes: int = 8
     free: int = 4
     asking: int = 3
-    pause_seconds: float = 0.02
-    """Between two calls of one caller."""
+    pause_seconds: float = 0.1
+    """Between two calls of one caller: lanes must keep up, or waiting in them hides what a fault costs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,13 +123,15 @@ class Zombies:
         await self._comes_back(there, place, node)
 
     async def _comes_back(self, there: Field, place: Place, old: str) -> None:
-        """It is to work again, under a new id."""
+        """It is to work again, under a new id: to take calls, and runs."""
         thawed = moment()
 
         async def works() -> bool:
             nodes = await there.cluster.nodes_at(place)
-            is_new = bool(nodes) and nodes[-1] != old
-            return is_new and there.promises.first_after(thawed, place.name) is not None
+            if not nodes or nodes[-1] == old or there.promises.first_after(thawed, place.name) is None:
+                return False
+            query = """SELECT 1 FROM witness.change WHERE node = %s AND "table" = 'run' LIMIT 1"""
+            return bool(await there.cluster.look(query, nodes[-1]))
 
         await until(works, RETURN_LIMIT, f"{place.name} works again after it was frozen")
 

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(300)]
 
 
 async def test_promises_outlive_the_death_of_one_node_of_three(tmp_path: Path, own_postgres: OwnServer):
-    report = await play_round(tmp_path, own_postgres, Kills(), RoundPlan(2))
+    report = await play_round(tmp_path, own_postgres, Kills(), RoundPlan(1))
 
     assert report.problems() == {}
     assert_something_happened(report, "take-over")
