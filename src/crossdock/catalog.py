@@ -36,6 +36,7 @@ from crossdock.store.integration_document import read_integration
 from crossdock.store.integrations import IntegrationRow
 from crossdock.store.live_configuration import LiveConfiguration, read_live_configuration
 from crossdock.store.secrets import SecretRow
+from crossdock.store.signals import Signals, Topic
 from crossdock.store.versions import version
 from crossdock.vault import Sealed, Vault
 
@@ -111,17 +112,25 @@ class Snapshot:
 class Catalog:
     """Holds the current snapshot. `reload` after each change in this process; `reload_if_changed` for other nodes'."""
 
-    def __init__(self, store: Store, vault: Vault, sqlite_folder: Path | None = None) -> None:
+    def __init__(
+        self, store: Store, vault: Vault, sqlite_folder: Path | None = None, signals: Signals | None = None
+    ) -> None:
         """`sqlite_folder` holds the database files of connections; without it there can be none."""
         self.snapshot = Snapshot()
         self._store = store
         self._vault = vault
         self._sqlite_folder = sqlite_folder
+        self._signals = signals or Signals()
         self._reloading = asyncio.Lock()
         self._rows: dict[str, tuple[IntegrationRow, Sequence[ApiKey]]] = {}
         self._workflows: OrderedDict[tuple[str, int], Json] = OrderedDict()
 
     async def reload(self) -> None:
+        """Read what was changed here, and tell the other nodes of it."""
+        self._signals.tell(Topic.CONFIGURATION)
+        await self._read()
+
+    async def _read(self) -> None:
         """Read the configuration and swap the snapshot; StoreUnavailable leaves the old one in use."""
         async with self._reloading:
             configuration = await self._store.read(read_live_configuration)
@@ -130,9 +139,13 @@ class Catalog:
 
     async def reload_if_changed(self) -> bool:
         """Reload when the configuration was changed since the last time, by whatever node; whether it was."""
-        if await self._store.read(configuration_number) == self.snapshot.number:
+        return await self.reload_unless(await self._store.read(configuration_number))
+
+    async def reload_unless(self, number: int) -> bool:
+        """Reload unless the snapshot contains just so many changes; whether it did not."""
+        if number == self.snapshot.number:
             return False
-        await self.reload()
+        await self._read()
         return True
 
     def target(self, integration_id: str, name: str) -> LiveIntegration:

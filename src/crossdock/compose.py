@@ -75,16 +75,18 @@ from crossdock.store.claims import Rescued
 from crossdock.store.configuration import ensure_workspace
 from crossdock.store.database import open_database, sqlite_module
 from crossdock.store.nodes import list_nodes
-from crossdock.store.signals import Signals
+from crossdock.store.notices import open_signals
+from crossdock.store.signals import Topic
 from crossdock.store.transfer_marks import check_marks, shown_place
 from crossdock.tracing import open_tracer
+from crossdock.turns import turns_of, wire_signals
 from crossdock.ui import Pages, first_sign_in_path
 from crossdock.vault import LOCAL_TOKEN_FILE, load_vault, local_secret
 from crossdock.watch.bulk import BulkWork, Deed
 from crossdock.watch.bulk_deeds import BACKLOG, Canceling, Comparing, Replaying
 from crossdock.watch.liveness import Liveness
 from crossdock.watch.skew import Skew
-from crossdock.watch.turns import Turn, Watch
+from crossdock.watch.turns import Watch
 from crossdock.watch.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -174,7 +176,8 @@ class Node:
         self.tracer = open_tracer(settings.traces, self.sources.node_id, self.metrics, clock=system_now)
         self.store = Store(open_database(settings.database_url), self.metrics.commit)
         self.vault = load_vault(settings.data, settings.secret("master_key"))
-        self.catalog = Catalog(self.store, self.vault, settings.sqlite_path)
+        self.signals = open_signals(self.store.database, self.epoch, self.metrics.signals)
+        self.catalog = Catalog(self.store, self.vault, settings.sqlite_path, self.signals)
         isolation = Isolation(settings.processes, settings.process_memory * 1024**2, settings.process_environment)
         self.functions = Functions(settings.workflows, settings.threads, isolation)
         self.demo = _demo(settings)
@@ -187,7 +190,6 @@ class Node:
         self.outside = Outside(
             self.functions, self.caller, self.databases, self.catalog.connection, self.catalog.target
         )
-        self.signals = Signals()
         self.answers = Answers(self.signals, self.epoch)
         self._looking: asyncio.Task[None] | None = None
         self._wire_stages()
@@ -195,7 +197,9 @@ class Node:
     def _wire_stages(self) -> None:
         store, catalog, announce = self.store, self.catalog, self.answers.announce
         sources, tracer = self.sources, self.tracer
-        self.deliver = DeliverStage(store, catalog, self.sender, self.metrics, sources=sources, tracer=tracer)
+        self.deliver = DeliverStage(
+            store, catalog, self.sender, self.metrics, sources=sources, signals=self.signals, tracer=tracer
+        )
         settling = Settling(catalog, self.deliver, announce, self.metrics, sources=sources)
         self.run = RunStage(
             store,
@@ -241,10 +245,15 @@ class Node:
 
     # --- what happens to nodes -------------------------------------------------------------------------------------
 
+    async def beat(self) -> None:
+        await self.liveness.beat()
+
     async def rescued(self, rescued: Rescued) -> None:
         """Runs of dead nodes are free now."""
         await self.run.fail_lost(rescued)
         self.deliver.wake()
+        self.signals.tell(Topic.RUNS)
+        self.signals.tell(Topic.LANES)
 
     async def abandon(self) -> None:
         """This node was taken for dead: nothing that it held is its own any more."""
@@ -290,10 +299,10 @@ class Node:
         configured = settings.secret("admin_token")
         if configured is not None:
             admins.append(AdminToken("admin token", configured, self.workspace_id, DEFAULT_WORKSPACE))
-        self.tokens = Tokens(store, system_now, admins)
+        self.tokens = Tokens(store, system_now, admins, self.signals)
         rules = Rules(partial(compile_workflow, functions=self.functions), self.guard.check_url)
         ports = IntegrationPorts(store, self.vault, catalog, rules, system_now, settings.url_at(settings.port))
-        stages = Stages(self.run, self.deliver, self.answers.announce)
+        stages = Stages(self.run, self.deliver, self.answers.announce_to_all, self.signals)
         integrations = Integrations(ports)
         connections = self._connections()
         workflows = Workflows(ports, integrations)
@@ -310,7 +319,7 @@ class Node:
             lanes=Lanes(store, system_now, stages),
             deliveries=Deliveries(store, system_now, stages),
             connections=connections,
-            bulk_jobs=BulkJobs(ports, integrations),
+            bulk_jobs=BulkJobs(ports, integrations, stages),
             master_key=MasterKey(store, self.vault, system_now),
             stats=Stats(store, system_now),
             apply=Apply(integrations, connections),
@@ -358,46 +367,10 @@ class Node:
             await self.deliver.start()
         else:
             await self.deliver.stop(0)
-        self.watch = Watch(self._turns())
+        self.watch = Watch(turns_of(self))
+        wire_signals(self)
+        await self.signals.start()
         self.watch.start()
-
-    def _turns(self) -> list[Turn]:
-        turns = [
-            Turn("heartbeat", self.settings.heartbeat, self.liveness.beat),
-            Turn("rescue", min(1.0, self.settings.lease_ttl / 2), self.liveness.rescue),
-            Turn("stray runs", 10.0, self.run.return_strays),
-            Turn("stray deliveries", 10.0, self.deliver.return_strays),
-            Turn("counts", 2.0, self.upkeep.write_counts),
-            Turn("token use", 10.0, self.tokens.record_uses),
-            Turn("measure", 2.0, self.upkeep.measure),
-            Turn("configuration", 2.0, self._refresh_configuration),
-            Turn("functions", 1.0, self._refresh_functions),
-            Turn("clocks ahead", 30.0, self.skew.pull_back),
-            Turn("orphans", 5.0, self.upkeep.cancel_orphans),
-            Turn("retention", 60.0, self.upkeep.forget),
-            Turn("retention of bulk jobs", 60.0, self.bulk.forget),
-        ]
-        if "run" in self.settings.roles:
-            turns += [
-                Turn("bulk jobs", 0.5, self.bulk.look),
-                Turn("lanes that stand still", 5.0, self.run.mend_lanes),
-                Turn("forgotten lanes", 60.0, self.run.wake_forgotten_lanes),
-            ]
-        if self.store.dialect == "postgresql":
-            turns.append(Turn("answers", 0.25, self.receive.look_for_answers))
-            turns.append(Turn("sharing of lanes", 5.0, self.run.share_lanes))
-        return turns
-
-    async def _refresh_configuration(self) -> None:
-        await self.catalog.reload_if_changed()
-        await self.tokens.reload_if_changed()
-
-    async def _refresh_functions(self) -> None:
-        for problem in await asyncio.to_thread(self.functions.refresh):
-            observe.emit(observe.FUNCTIONS_BROKEN, problem=problem)
-        counts = self.functions.counts
-        states = {(use, state): number for use, at in counts.items() for state, number in at.states.items()}
-        self.metrics.set_workers(states, {use: at.waiting for use, at in counts.items()})
 
     def _application(self) -> Application:
         has_web = "web" in self.settings.roles
@@ -466,6 +439,7 @@ class Node:
             await self.bulk.stop()
             await self.upkeep.write_counts()
             await self.liveness.leave()
+        await self.signals.stop()
         if self.demo is not None:
             await self.demo.stop()
         await self.caller.close()

@@ -129,7 +129,7 @@ def make_cases(store: Store, clock: HeldClock, silent: Silent) -> UseCases:
         lanes=Lanes(store, clock, stages),
         master_key=MasterKey(store, Vault([bytes(32)]), clock),
         deliveries=Deliveries(store, clock, stages),
-        bulk_jobs=BulkJobs(ports, integrations),
+        bulk_jobs=BulkJobs(ports, integrations, stages),
         stats=Stats(store, clock),
         connections=connections,
         apply=Apply(integrations, connections),

@@ -14,21 +14,17 @@ from crossdock.store import Store
 from crossdock.store.accept import Accepted
 from crossdock.store.claims import (
     Claim,
-    backlogged,
     cancel_waiting,
     claim_quarantined,
     end_delays,
-    has_due_delays,
-    has_quarantined,
-    next_due_at,
     pull_back_runs,
-    read_cancel_requests,
     read_leases,
     request_cancel,
     rescue_runs,
     return_runs,
 )
 from crossdock.store.lanes import park_run, release_run, skip_run
+from crossdock.store.run_look import DueRuns, look_for_runs
 from tests.support.held import HeldClock
 from tests.support.runs import NODE, OTHER_NODE, REFUSED, Batch, Runs, a_step, add_integration, an_entry
 
@@ -42,6 +38,10 @@ async def claim(store: Store, now: int, tokens: int = 1, integration_id: str = "
     """The event ids that a claim got."""
     names = tuple(f"token-{now}-{n}" for n in range(tokens))
     return [run.event.id for run in await store.submit(Claim(integration_id, NODE, names, now))]
+
+
+async def look(store: Store, now: int) -> DueRuns:
+    return await store.read(look_for_runs, NODE, now)
 
 
 async def test_runs_are_claimed_oldest_first_up_to_the_slots(store: Store, runs: Runs, clock: HeldClock) -> None:
@@ -83,7 +83,7 @@ async def test_a_retry_is_claimed_when_it_is_due_and_not_before(store: Store, ru
     await runs.settle(run, RunMove.RETRY, due_at=due_at)
 
     assert await claim(store, due_at - 1) == []
-    assert await store.read(next_due_at, runs.now) == due_at
+    assert (await look(store, runs.now)).next_at == due_at
     assert await claim(store, due_at) == [run.event.id]
 
 
@@ -124,8 +124,8 @@ async def test_integrations_with_due_runs_are_backlogged(store: Store, runs: Run
     await runs.queued("int_c", lane="k")
     await runs.leased("int_d")
 
-    assert await store.read(backlogged, runs.now) == ["int_a"]
-    assert sorted(await store.read(backlogged, later(runs.now, 10))) == ["int_a", "int_b"]
+    assert (await look(store, runs.now)).integrations == ("int_a",)
+    assert sorted((await look(store, later(runs.now, 10))).integrations) == ["int_a", "int_b"]
 
 
 # --- delays ----------------------------------------------------------------------------------------------------------
@@ -138,9 +138,9 @@ async def test_a_delay_ends_when_its_time_has_come(store: Store, runs: Runs) -> 
     due_at = later(runs.now, 10)
     await runs.settle(free, RunMove.DELAY, due_at=due_at)
 
-    assert not await store.read(has_due_delays, due_at - 1)
+    assert not (await look(store, due_at - 1)).has_ended_delays
     assert await store.write(end_delays, due_at - 1) == []
-    assert await store.read(has_due_delays, due_at)
+    assert (await look(store, due_at)).has_ended_delays
     assert await store.write(end_delays, due_at) == []
     assert await claim(store, due_at) == [free.event.id]
 
@@ -152,7 +152,7 @@ async def test_the_end_of_a_delay_leaves_what_waits_for_an_operator(store: Store
     await runs.settle(parked, RunMove.RETRY, due_at=runs.now)
     await store.write(park_run, parked.event.id)
 
-    assert not await store.read(has_due_delays, later(runs.now, 1_000))
+    assert not (await look(store, later(runs.now, 1_000))).has_ended_delays
     await store.write(end_delays, later(runs.now, 1_000))
 
     assert [await runs.state(run.event.id) for run in (blocked, parked)] == ["waiting", "waiting"]
@@ -189,13 +189,13 @@ async def test_a_lost_run_is_worked_on_alone(store: Store, runs: Runs) -> None:
     await store.write(rescue_runs, [OTHER_NODE], NODE, runs.now, "rescue")
 
     assert await claim(store, runs.now, 9) == [healthy]
-    assert await store.read(has_quarantined, runs.now)
+    assert (await look(store, runs.now)).has_quarantined
     first = await store.write(claim_quarantined, NODE, "q1", runs.now)
     second = await store.write(claim_quarantined, NODE, "q2", runs.now)
 
     assert {first.event.id, second.event.id} == {run.event.id for run in lost}  # type: ignore[union-attr]
     assert await store.write(claim_quarantined, NODE, "q3", runs.now) is None
-    assert not await store.read(has_quarantined, runs.now)
+    assert not (await look(store, runs.now)).has_quarantined
 
 
 async def test_a_run_that_was_lost_too_often_is_handed_over_to_be_failed(store: Store, runs: Runs) -> None:
@@ -265,9 +265,9 @@ async def test_a_running_run_is_asked_to_stop(store: Store, runs: Runs) -> None:
     assert await store.write(request_cancel, run.event.id)
     assert await store.write(request_cancel, other.event.id)
 
-    assert await store.read(read_cancel_requests, NODE) == [run.event.id]
+    assert (await look(store, runs.now)).cancel_requests == (run.event.id,)
     assert await runs.settle(run, RunMove.CANCEL)
-    assert await store.read(read_cancel_requests, NODE) == []
+    assert (await look(store, runs.now)).cancel_requests == ()
     assert not await store.write(request_cancel, run.event.id)
 
 
@@ -303,7 +303,7 @@ async def test_what_a_clock_a_little_ahead_has_queued_is_due(store: Store, runs:
     ahead = await runs.queued()
     now = later(runs.now, -30)
 
-    assert await store.read(backlogged, now) == ["int_a"]
+    assert (await look(store, now)).integrations == ("int_a",)
     assert await claim(store, now) == [ahead]
 
 
@@ -312,7 +312,7 @@ async def test_a_retry_is_not_taken_before_its_time(store: Store, runs: Runs) ->
     run = await runs.leased()
     await runs.settle(run, RunMove.RETRY, due_at=later(runs.now, 30))
 
-    assert await store.read(backlogged, runs.now) == []
+    assert (await look(store, runs.now)).integrations == ()
     assert await claim(store, runs.now) == []
 
 

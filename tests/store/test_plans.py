@@ -16,14 +16,9 @@ from crossdock.store.accept import Accept, Accepted, DedupeKey
 from crossdock.store.backlog import blocked_lanes, count_backlog
 from crossdock.store.claims import (
     Claim,
-    backlogged,
     cancel_waiting,
     claim_quarantined,
     end_delays,
-    has_due_delays,
-    has_quarantined,
-    next_due_at,
-    read_cancel_requests,
     read_leases,
     request_cancel,
     rescue_runs,
@@ -44,6 +39,7 @@ from crossdock.store.lanes import (
 )
 from crossdock.store.nodes import unregistered_holders
 from crossdock.store.retention import cancel_runs_of, forget_events, removed_integrations
+from crossdock.store.run_look import look_for_runs
 from crossdock.store.settle import Checkpoint
 from crossdock.store.status import read_status
 from tests.support.held import START, HeldClock
@@ -186,13 +182,9 @@ async def test_the_hot_changes_read_no_whole_table(store: Store, full: Runs) -> 
 async def test_looking_for_work_reads_no_whole_table(store: Store, full: Runs) -> None:
     now = full.now
     looks: list[Callable[[Connection], Any]] = [
-        lambda c: backlogged(c, now),
-        lambda c: has_due_delays(c, now),
+        lambda c: look_for_runs(c, NODE, now),
         lambda c: end_delays(c, now),
-        lambda c: has_quarantined(c, now),
         lambda c: claim_quarantined(c, NODE, "q", now),
-        lambda c: next_due_at(c, now),
-        lambda c: read_cancel_requests(c, NODE),
         lambda c: read_leases(c, NODE),
         lambda c: read_sending(c, NODE),
         lambda c: rescue_runs(c, [OTHER_NODE], NODE, now, "r"),

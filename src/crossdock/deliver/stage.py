@@ -48,11 +48,12 @@ from crossdock.store.deliveries import (
     read_sending,
     return_deliveries,
 )
+from crossdock.store.lookout import Lookout
 from crossdock.store.patience import until_recorded
+from crossdock.store.signals import Signals, Topic
 from crossdock.tracing import Tracer
 
 CLAIM_BATCH = 64
-LOOK_SECONDS = 1.0
 UNKNOWN_INTEGRATION_SECONDS = 5.0
 """How soon to try again when another node knows an integration that this one has not read yet, or can't read."""
 CUT_SECONDS = 5.0
@@ -70,6 +71,7 @@ class DeliverStage:
         observe: Observe,
         *,
         sources: Sources,
+        signals: Signals | None = None,
         retry: RetryPolicy = REPLY_RETRY,
         limits: SendLimits = DEFAULT_LIMITS,
         tracer: Tracer | None = None,
@@ -79,6 +81,7 @@ class DeliverStage:
         self._sender = sender
         self._observe = observe
         self._sources = sources
+        self._signals = signals or Signals()
         self._retry = retry
         self._limits = limits
         self._tracer = tracer
@@ -88,7 +91,7 @@ class DeliverStage:
         self._claiming: set[str] = set()
         self._sending: set[asyncio.Task[object]] = set()
         self._tasks: set[asyncio.Future[object]] = set()
-        self._look_now = asyncio.Event()
+        self._lookout = Lookout(sources.now, self._signals)
         self._looking: asyncio.Task[None] | None = None
         self._is_pumping = False
         self._stopping = False
@@ -120,8 +123,13 @@ class DeliverStage:
         self._start_senders()
 
     def wake(self) -> None:
+        """Deliveries wait in the store, for this node or another."""
+        self._signals.tell(Topic.DELIVERIES)
+        self.look_soon()
+
+    def look_soon(self) -> None:
         """Something may have become due."""
-        self._look_now.set()
+        self._lookout.wake()
 
     # --- one delivery ----------------------------------------------------------------------------------------------
 
@@ -260,9 +268,7 @@ class DeliverStage:
         if state in FINAL_DELIVERY_STATES:
             self._ended(delivery, state, settle)
         elif settle.due_at is not None:
-            wait = seconds_between(self._sources.now(), settle.due_at)
-            if wait < LOOK_SECONDS and not self._stopping:
-                asyncio.get_running_loop().call_later(max(wait, 0.0), self.wake)
+            self._lookout.due(settle.due_at)
 
     def _ended(self, delivery: LeasedDelivery, state: DeliveryState, settle: AttemptSettle) -> None:
         self._observe.delivery_finished(delivery.kind, state, seconds_between(delivery.created_at, settle.now))
@@ -314,18 +320,16 @@ class DeliverStage:
 
     async def _look_forever(self) -> None:
         while not self._stopping:
-            self._look_now.clear()
-            wait = LOOK_SECONDS
+            self._lookout.begin()
             try:
                 next_at = await self._look()
                 if next_at is not None:
-                    wait = min(wait, max(0.0, seconds_between(self._sources.now(), next_at)))
+                    self._lookout.due(next_at)
             except StoreUnavailable as error:
                 emit(LOOK_FAILED, reason=str(error))
             except Exception as error:
                 emit(WATCH_FAILED, error=error, turn="looking for deliveries")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look_now.wait(), wait)
+            await self._lookout.rest()
 
     async def _look(self) -> Instant | None:
         """Expire what is over, claim what is due; when the next delivery becomes due."""

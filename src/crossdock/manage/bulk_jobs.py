@@ -13,6 +13,7 @@ from crossdock.manage.documents import check_size
 from crossdock.manage.events import EventQuery, read_filter
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
+from crossdock.manage.ports import Stages
 from crossdock.manage.refusals import invalid
 from crossdock.model.bulk import (
     DEFAULT_RATE,
@@ -108,7 +109,8 @@ class NewWhatIf(_Written):
 class BulkJobs:
     """The use cases around bulk jobs. A job's events are those that have been accepted when it is made."""
 
-    def __init__(self, ports: IntegrationPorts, integrations: Integrations) -> None:
+    def __init__(self, ports: IntegrationPorts, integrations: Integrations, stages: Stages) -> None:
+        self._stages = stages
         self._ports = ports
         self._integrations = integrations
 
@@ -204,6 +206,8 @@ class BulkJobs:
         row = await self._row(actor, job_id)
         if not await self._ports.store.write(move_job, job_id, BulkMove(move), self._ports.now()):
             raise Conflict(f"the job is {row.state.value}; it can't {move}")
+        if move == "resume":
+            self._stages.bulk_job_added()
         return await self.show(actor, job_id)
 
     # --- checks ----------------------------------------------------------------------------------------------------
@@ -274,6 +278,7 @@ class BulkJobs:
             raise Conflict(
                 f"the workspace has {MOST_UNFINISHED} unfinished bulk jobs already; wait for one to end, or cancel one"
             )
+        self._stages.bulk_job_added()
         return await self.show(actor, row.id)
 
     async def _row(self, actor: Actor, job_id: str) -> BulkJobRow:

@@ -114,6 +114,8 @@ class Events:
             raise Conflict("the event came to its end in this moment; there is nothing to cancel")
         if landed:
             self._stages.announce(Outcome(event_id, None, CANCELED))
+        else:
+            self._stages.cancel_requested(event_id)
         self._stages.run_changed(run.lane_id)
         return await self.show(actor, event_id)
 

@@ -1,14 +1,15 @@
-"""What a change made here wakes elsewhere in the process. The stages fit these without knowing them."""
+"""What a change made here wakes, in this process and at other nodes. The stages fit these without knowing them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from crossdock.catalog import LiveIntegration
 from crossdock.model.verdict import Outcome
 from crossdock.store.accept import Accepted, Duplicate, Lease
+from crossdock.store.signals import Signals, Topic
 
 
 class Runs(Protocol):
@@ -38,16 +39,27 @@ class Stages:
     runs: Runs | None = None
     deliveries: Deliveries | None = None
     announce: Callable[[Outcome], None] = _tell_nobody
-    """Answers callers of this process who wait for an event."""
+    """Answers callers who wait for an event, at any node."""
+    signals: Signals = field(default_factory=Signals)
 
     def run_changed(self, lane_id: str | None) -> None:
         """A run became due, or left its lane."""
+        if lane_id is None:
+            self.signals.tell(Topic.RUNS)
         if self.runs is None:
             return
         if lane_id is not None:
             self.runs.lane_changed(lane_id)
         else:
             self.runs.wake()
+
+    def cancel_requested(self, event_id: str) -> None:
+        """A run is to be stopped by whatever node works on it."""
+        self.signals.spread(Topic.CANCEL, event_id)
+
+    def bulk_job_added(self) -> None:
+        """A bulk job is to be worked on."""
+        self.signals.spread(Topic.BULK)
 
     def delivery_added(self) -> None:
         if self.deliveries is not None:

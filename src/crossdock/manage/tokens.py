@@ -21,6 +21,7 @@ from crossdock.model.outcome import Json
 from crossdock.model.time import Instant, format_instant, parse_instant
 from crossdock.store import Store
 from crossdock.store.configuration import configuration_number
+from crossdock.store.signals import Signals, Topic
 from crossdock.store.tokens import TokenRow, add_token, all_tokens, delete_token, record_token_use, tokens_page
 
 TOKEN_PREFIX = "xdt_"
@@ -40,10 +41,13 @@ class AdminToken:
 class Tokens:
     """The use cases around tokens, and their recognition."""
 
-    def __init__(self, store: Store, now: Clock, admins: Sequence[AdminToken] = ()) -> None:
+    def __init__(
+        self, store: Store, now: Clock, admins: Sequence[AdminToken] = (), signals: Signals | None = None
+    ) -> None:
         self._store = store
         self._now = now
         self._tokens: Mapping[bytes, TokenRow] = {}
+        self._signals = signals or Signals()
         self._used: dict[str, Instant] = {}
         self._number = -1
         self._admins = {
@@ -60,10 +64,18 @@ class Tokens:
 
     async def reload_if_changed(self) -> bool:
         """Read all tokens again when the configuration was changed since the last time, by whatever node."""
-        if await self._store.read(configuration_number) == self._number:
+        return await self.reload_unless(await self._store.read(configuration_number))
+
+    async def reload_unless(self, number: int) -> bool:
+        """Read all tokens again unless they were read at this number of changes; whether they were not."""
+        if number == self._number:
             return False
         await self.reload()
         return True
+
+    async def _reload_here_and_elsewhere(self) -> None:
+        self._signals.tell(Topic.CONFIGURATION)
+        await self.reload()
 
     def authenticate(self, text: str) -> Actor | None:
         """Who this token stands for; None for an unknown or expired one."""
@@ -108,7 +120,7 @@ class Tokens:
         )
         if not await self._store.write(add_token, row):
             raise invalid("the token", (FieldError("name", f"is taken by another token: {row.name}"),))
-        await self.reload()
+        await self._reload_here_and_elsewhere()
         return {**_document(row), "token": text}
 
     async def page(self, actor: Actor, *, limit: int | None = None, cursor: str | None = None) -> Page:
@@ -123,7 +135,7 @@ class Tokens:
         actor.require("admin")
         if not await self._store.write(delete_token, actor.workspace_id, token_id):
             raise NotFound(f"there is no token {token_id}")
-        await self.reload()
+        await self._reload_here_and_elsewhere()
 
 
 def _role(text: str) -> Role:

@@ -51,6 +51,7 @@ from crossdock.observe.metrics import (
     WORKER_WAITING,
     MetricSpec,
 )
+from crossdock.observe.signals import SignalCounts
 
 Labels = tuple[str, ...]
 
@@ -88,6 +89,7 @@ class Observe(Collector):
         self._accepted = self._counters[ACCEPTED.name]
         self._finished = self._counters[RUNS_FINISHED.name]
         self._run_latency = self._histograms[RUN_LATENCY.name]
+        self.signals = SignalCounts(self._counters, self._gauges)
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)

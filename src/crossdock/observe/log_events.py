@@ -55,6 +55,10 @@ INDEXES_MISSING = LogEvent("store.indexes_missing", logging.WARNING, "The databa
 POOLER_FOUND = LogEvent(
     "store.pooler_found", logging.WARNING, "A pooler is in the way of signals: other nodes are heard of by asking."
 )
+SIGNALS_HEARD = LogEvent("signals.heard", logging.INFO, "What other nodes tell is heard from now on.")
+SIGNALS_LOST = LogEvent(
+    "signals.lost", logging.WARNING, "What other nodes tell is not heard; their work is found by asking, every second."
+)
 STORE_RECOVERED = LogEvent("store.recovered", logging.INFO, "The database works again.")
 HEARTBEAT_FAILED = LogEvent("node.heartbeat_failed", logging.WARNING, "This process could not say that it lives.")
 NODE_FENCED = LogEvent(

@@ -87,6 +87,21 @@ WORKER_WAITING = MetricSpec(
     "crossdock_worker_calls_waiting", "gauge", "Calls that wait for such a process to be free.", ("of",)
 )
 
+SIGNALS_SENT = MetricSpec(
+    "crossdock_signals_sent", "counter", "What this process told other nodes, so that they look at once."
+)
+SIGNALS_DROPPED = MetricSpec(
+    "crossdock_signals_dropped",
+    "counter",
+    "What it could not tell, because the database was away: the others find it by looking.",
+)
+SIGNALS_HEARD_COUNT = MetricSpec("crossdock_signals_heard", "counter", "What other nodes told this process.")
+SIGNALS_HEARING = MetricSpec(
+    "crossdock_signals_hearing",
+    "gauge",
+    "On PostgreSQL: 1 while this process certainly hears what others tell, 0 while it finds it by looking.",
+)
+
 SPANS_EXPORTED = MetricSpec("crossdock_spans_exported", "counter", "Spans of traces that the collector took.")
 SPANS_DROPPED = MetricSpec(
     "crossdock_spans_dropped",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from crossdock import observe
@@ -252,12 +252,9 @@ class ReceiveApp:
         received_at = status.received_at if status is not None else self._clock()
         return accepted_answer(live, event_id, received_at, duplicate=True)
 
-    async def look_for_answers(self, event_ids: Sequence[str] = ()) -> None:
-        """Find the outcomes of runs that other nodes worked on while the caller waits here; of all that are awaited,
-        or of those that were told of.
-        """
-        awaited = self._answers.awaited
-        wanted = [event_id for event_id in event_ids if event_id in awaited] if event_ids else list(awaited)
+    async def look_for_answers(self) -> None:
+        """Find the outcomes of runs that other nodes worked on while the caller waits here."""
+        wanted = self._answers.take_awaited()
         if not wanted:
             return
         for status in (await self._store.read(read_statuses, wanted)).values():

@@ -8,7 +8,7 @@ cause.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from crossdock.clock import Sources, new_token
@@ -64,8 +64,11 @@ class OwnedLanes:
         self._sources = sources
         self._lanes: dict[str, OwnedLane] = {}
 
-    def add(self, accepted: Accepted) -> None:
-        """A freshly recorded event in its lane: this node's, or another's, who hears of it."""
+    def add(self, accepted: Accepted) -> bool:
+        """A freshly recorded event in its lane; False when that has no owner.
+
+        The owner may be another node, which hears of it.
+        """
         lane = accepted.lane
         assert lane is not None
         if accepted.lane_token is not None and accepted.node_id == self._sources.node_id:
@@ -81,8 +84,11 @@ class OwnedLanes:
             )
             owned = self._own(lane.id, accepted.event.integration_id, accepted.lane_token)
             owned.add(waiting, accepted.event.received_at)
+        elif accepted.node_id is not None:
+            self._signals.tell(Topic.LANE_GROWN, lane.id, node=accepted.node_id)
         else:
-            self._signals.tell(Topic.LANE, lane.id)
+            self._signals.tell(Topic.LANES)
+        return accepted.node_id is not None
 
     def changed(self, lane_id: str) -> bool:
         """The lane was changed in the store; whether it is owned here."""
@@ -91,10 +97,17 @@ class OwnedLanes:
             lane.forget()
         return lane is not None
 
-    def all_changed(self) -> None:
-        """Any lane may have been changed in the store."""
-        for lane in self._lanes.values():
-            lane.forget()
+    def changes_told(self, lane_ids: Sequence[str]) -> None:
+        """Another node changed lanes in the store; none named: any of them."""
+        for lane_id in lane_ids or list(self._lanes):
+            self.changed(lane_id)
+
+    def growth_told(self, lane_ids: Sequence[str]) -> None:
+        """Another node recorded events in lanes; none named: in any of them."""
+        for lane_id in lane_ids or list(self._lanes):
+            lane = self._lanes.get(lane_id)
+            if lane is not None:
+                lane.grow()
 
     def _own(self, lane_id: str, integration_id: str, token: str) -> OwnedLane:
         lane = self._lanes.get(lane_id)

@@ -16,6 +16,7 @@ from typing import Any
 from crossdock.catalog import Catalog, LiveIntegration
 from crossdock.clock import Sources, new_token
 from crossdock.model.advance import Broken
+from crossdock.model.epoch import Stance
 from crossdock.model.errors import CrossdockError, StoreUnavailable, Unrecordable
 from crossdock.model.leases import HeldLeases
 from crossdock.model.outcome import Failure, Json, Result, StepOutcome
@@ -26,12 +27,12 @@ from crossdock.observe import (
     RUN_CRASHED,
     STRAYS_RETURNED,
     WATCH_FAILED,
-    WORKFLOW_UNUSABLE,
     Observe,
     emit,
 )
 from crossdock.run.compile import CompiledWorkflow
-from crossdock.run.lanes import LaneDriver
+from crossdock.run.lanes import IDLE_SECONDS, LaneDriver
+from crossdock.run.limits import Limits
 from crossdock.run.outside import Outside
 from crossdock.run.owned_lanes import OwnedLanes
 from crossdock.run.settling import Announce, Ending, Settling
@@ -42,29 +43,16 @@ from crossdock.run.walk import LeaseLost, WalkPorts, walk
 from crossdock.run.workflows import Workflows
 from crossdock.store import Store
 from crossdock.store.accept import Accepted, Duplicate, Lease, lane_id
-from crossdock.store.claims import (
-    LOST,
-    Claim,
-    Rescued,
-    backlogged,
-    claim_quarantined,
-    end_delays,
-    has_due_delays,
-    has_quarantined,
-    read_cancel_requests,
-    read_leases,
-    return_runs,
-)
+from crossdock.store.claims import LOST, Claim, Rescued, claim_quarantined, end_delays, read_leases, return_runs
+from crossdock.store.lookout import Lookout
 from crossdock.store.patience import until_recorded
+from crossdock.store.run_look import look_for_runs
 from crossdock.store.settle import Checkpoint
 from crossdock.store.signals import Signals, Topic
 from crossdock.tracing import Tracer
 
 TOTAL_SLOTS = 1_024
-PURE_CONCURRENCY = 512
-"""A workflow without side effects occupies nobody but this process: its integration's limit does not apply."""
 CLAIM_BATCH = 32
-LOOK_SECONDS = 1.0
 HAND_BACK_SECONDS = 5.0
 LANE_SEEK_SECONDS = 10.0
 
@@ -84,6 +72,7 @@ class RunStage:
         sources: Sources,
         signals: Signals | None = None,
         tracer: Tracer | None = None,
+        lane_idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -103,16 +92,24 @@ class RunStage:
             name_of=self._name_of,
             perform=self._perform_step,
         )
-        self._driver = LaneDriver(store, settling, self.perform, self._workflow_of, self._landed, sources=sources)
-        self._lanes = OwnedLanes(store, self._driver, self._signals, observe, self._track, sources=sources)
+        self._driver = LaneDriver(
+            store,
+            settling,
+            self.perform,
+            self._workflow_of,
+            self._landed,
+            sources=sources,
+            idle_seconds=lane_idle_seconds,
+        )
+        self.lanes = OwnedLanes(store, self._driver, self._signals, observe, self._track, sources=sources)
+        self._limits = Limits(catalog, self._workflows, sources.epoch, self._track)
         self._slots = Slots(TOTAL_SLOTS)
         self._backlog: OrderedDict[str, None] = OrderedDict()
         self._performing: dict[str, asyncio.Task[Any] | None] = {}
         self._tasks: set[asyncio.Future[Any]] = set()
         self._to_cancel: set[str] = set()
         self._held = HeldLeases()
-        self._learning: set[tuple[str, int]] = set()
-        self._look_now = asyncio.Event()
+        self._lookout = Lookout(sources.now, self._signals)
         self._seek_lanes_at = 0.0
         self._is_pumping = False
         self._is_quarantine_busy = False
@@ -131,7 +128,7 @@ class RunStage:
             return None
         if integration.trigger.ordered:
             return Lease(self._sources.node_id, new_token())
-        limit = self._limit(integration.id)
+        limit = self._limits.of(integration.id)
         if integration.id in self._backlog and self._slots.free(integration.id, limit) * 2 < limit:
             return None  # what waits goes first
         if not self._slots.take(integration.id, limit):
@@ -143,7 +140,8 @@ class RunStage:
         """A freshly recorded event: start its run, put it in its lane, or know that it waits."""
         integration_id = accepted.event.integration_id
         if accepted.lane is not None:
-            self._lanes.add(accepted)
+            if not self.lanes.add(accepted):
+                self.seek_lanes()
         elif accepted.run is None:
             self._wait(integration_id)
         elif accepted.node_id == self._sources.node_id:
@@ -193,6 +191,8 @@ class RunStage:
         entry = ending.settle.entry
         if has_landed and entry is not None:
             self._emitted(entry)
+        if has_landed and ending.settle.due_at is not None:
+            self._lookout.due(ending.settle.due_at)
 
     async def perform(self, run: LeasedRun) -> Ending:
         """Take a leased run through its workflow; how it ended. LeaseLost when it is somebody else's by now."""
@@ -203,6 +203,8 @@ class RunStage:
 
     async def _perform(self, run: LeasedRun, ports: WalkPorts) -> Ending:
         try:
+            if run.event.integration_id not in self._catalog.snapshot.by_id:  # another node has just made it
+                await until_recorded(self._catalog.reload_if_changed, self._sources.fraction)
             workflow = self._workflows.known(run.event.integration_id, run.workflow_number)
             if workflow is None:
                 workflow = await self._read_workflow(run)
@@ -281,27 +283,6 @@ class RunStage:
 
     # --- slots and the backlog -------------------------------------------------------------------------------------
 
-    def _limit(self, integration_id: str) -> int:
-        live = self._catalog.snapshot.by_id.get(integration_id)
-        if live is None:
-            return PURE_CONCURRENCY
-        workflow = self._workflows.known(integration_id, live.integration.workflow_number)
-        if workflow is None:
-            self._learn(integration_id, live.integration.workflow_number)
-        return PURE_CONCURRENCY if workflow and workflow.is_quick else live.integration.trigger.concurrency
-
-    def _learn(self, integration_id: str, number: int) -> None:
-        """Compile a published workflow before its first run asks for it: whether it is pure decides its limit."""
-        if (integration_id, number) not in self._learning:
-            self._learning.add((integration_id, number))
-            self._track(asyncio.get_running_loop().create_task(self._compile(integration_id, number)))
-
-    async def _compile(self, integration_id: str, number: int) -> None:
-        try:
-            await self._workflows.get(integration_id, number)
-        except (LookupError, CrossdockError) as error:
-            emit(WORKFLOW_UNUSABLE, integration=integration_id, number=number, reason=str(error))
-
     def _track(self, task: asyncio.Future[Any]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -319,9 +300,11 @@ class RunStage:
     def _pump(self) -> None:
         """Claim for backlogged integrations in turn, so that a long backlog takes no more than its share."""
         self._is_pumping = False
-        for integration_id in list(self._backlog):
-            taken = self._slots.take(integration_id, self._limit(integration_id), CLAIM_BATCH)
-            if taken:
+        for integration_id in [] if self._stopping else list(self._backlog):
+            limit = self._limits.of(integration_id)
+            if not limit:
+                del self._backlog[integration_id]  # others have all of it; a look finds it when that changes
+            elif taken := self._slots.take(integration_id, limit, CLAIM_BATCH):
                 self._backlog.move_to_end(integration_id)
                 self._claim(integration_id, taken)
 
@@ -342,78 +325,87 @@ class RunStage:
         future.add_done_callback(lambda done: done.cancelled() or done.exception())  # `claimed` has dealt with it
         self._track(future)
 
+    def stance(self) -> Stance:
+        """What other nodes have to know of the runs in work here, as a heartbeat begins."""
+        return self._limits.stance(self._slots.by_integration, has_stopped=self._stopping)
+
+    def heard_of_others(self) -> None:
+        """A heartbeat has ended: this node's shares of what is limited may be other ones."""
+        if self._limits.have_changed():
+            self.wake()
+
     # --- lanes -----------------------------------------------------------------------------------------------------
 
     def lane_changed(self, lane_id: str) -> None:
         """Somebody changed the lane in the store."""
-        if not self._lanes.changed(lane_id):
-            self._seek_lanes_at = 0.0  # it may have no owner
+        if not self.lanes.changed(lane_id):
             self._signals.tell(Topic.LANE, lane_id)
+            self._signals.tell(Topic.LANES)
+            self._seek_lanes_at = 0.0  # it may have no owner
         self.wake()
-
-    def lanes_told(self, changed: Sequence[str]) -> None:
-        """Another node changed lanes in the store; none named: any of them."""
-        if not changed:
-            self._lanes.all_changed()
-        for name in changed:
-            self._lanes.changed(name)
 
     def seek_lanes(self) -> None:
         """There are lanes without an owner."""
         self._seek_lanes_at = 0.0
         self.wake()
 
-    async def share_lanes(self) -> None:
-        await self._lanes.share()
+    # --- what other nodes tell ---------------------------------------------------------------------------------------
 
-    async def mend_lanes(self) -> None:
-        await self._lanes.mend()
+    def runs_told(self, integration_ids: Sequence[str]) -> None:
+        """Runs of these integrations wait; none named: of any."""
+        for integration_id in integration_ids:
+            self._backlog.setdefault(integration_id, None)
+        if integration_ids:
+            self._pump_soon()
+        else:
+            self.wake()
 
-    async def wake_forgotten_lanes(self) -> None:
-        await self._lanes.wake_forgotten()
+    def cancels_told(self, event_ids: Sequence[str]) -> None:
+        """Somebody asked to stop runs; none named: any."""
+        if not event_ids or any(event_id in self._performing for event_id in event_ids):
+            self.wake()
 
     # --- looking for work ------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
         """Something may have become due."""
-        self._look_now.set()
+        self._lookout.wake()
 
     async def look_forever(self) -> None:
         """Find what nobody handed over: backlogs, due retries, lanes without an owner, requests to cancel."""
         while not self._stopping:
-            self._look_now.clear()  # before the look: what changes during it is looked for again
+            self._lookout.begin()  # before the look: what changes during it is looked for again
             try:
                 await self._look()
             except StoreUnavailable as error:
                 emit(LOOK_FAILED, reason=str(error))
             except Exception as error:
                 emit(WATCH_FAILED, error=error, turn="looking for runs")
-            try:
-                await asyncio.wait_for(self._look_now.wait(), LOOK_SECONDS)
-            except TimeoutError:
-                continue
+            await self._lookout.rest()
 
     async def _look(self) -> None:
         now = self._sources.now()
-        if await self._store.read(has_due_delays, now):
+        found = await self._store.read(look_for_runs, self._sources.node_id, now)
+        if found.has_ended_delays:
             for lane_id in await self._store.write(end_delays, now):
                 self.lane_changed(lane_id)
-        for integration_id in await self._store.read(backlogged, now):
+            self.wake()  # what has waited is due now
+        for integration_id in found.integrations:
             self._backlog.setdefault(integration_id, None)
         self._pump_soon()
-        for event_id in await self._store.read(read_cancel_requests, self._sources.node_id):
+        for event_id in found.cancel_requests:
             self.cancel(event_id)
-        if not self._is_quarantine_busy:
+        if found.has_quarantined and not self._is_quarantine_busy:
             await self._work_quarantined()
+        if found.next_at is not None:
+            self._lookout.due(found.next_at)
         moment = asyncio.get_running_loop().time()
         if moment >= self._seek_lanes_at:
             self._seek_lanes_at = moment + LANE_SEEK_SECONDS
-            await self._lanes.adopt()
+            await self.lanes.adopt()
 
     async def _work_quarantined(self) -> None:
         """Runs that were lost with a node are worked on one at a time: the one that kills processes dies alone."""
-        if not await self._store.read(has_quarantined, self._sources.now()):
-            return
         run = await self._store.write(claim_quarantined, self._sources.node_id, new_token(), self._sources.now())
         if run is None:
             return
@@ -459,7 +451,7 @@ class RunStage:
         What can't be dropped in the middle ends by itself; its late writes do not land.
         """
         self._held = HeldLeases()
-        self._lanes.abandon()
+        self.lanes.abandon()
         for task in list(self._performing.values()):
             if task is not None:
                 task.cancel()
@@ -468,14 +460,14 @@ class RunStage:
         """Let running work finish within the grace, then hand back what is left and give up the lanes."""
         self._stopping = self._driver.stopping = True
         self.wake()
-        self._lanes.cancel_idle()
+        self.lanes.cancel_idle()
         await self._rest(grace_seconds)
         self._handing_back = True
         for task in self._performing.values():
             if task is not None:
                 task.cancel()
         await self._rest(HAND_BACK_SECONDS)
-        await self._lanes.release()
+        await self.lanes.release()
 
     async def _rest(self, seconds: float) -> None:
         """Wait until nothing is worked on, what begins meanwhile included, or the time is over."""

@@ -36,6 +36,8 @@ class Apart:
 
     async def close(self) -> None:
         """Let the connection go; one that hangs is left to the end of the process."""
+        if self._is_closed:
+            return
         self._is_closed = True
         self._thread.submit(self._disconnect)
         self._thread.shutdown(wait=False)

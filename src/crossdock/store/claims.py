@@ -161,50 +161,22 @@ def _leased_of(row: Any) -> LeasedRun:
     )
 
 
-def backlogged(connection: Connection, now: Instant) -> list[str]:
-    """Integrations with unordered runs that are due. One index probe for each integration."""
-    due = exists().where(IS_FREE, run.c.integration_id == schema.integration.c.id, is_due(run, now))
-    return list(connection.execute(select(schema.integration.c.id).where(due)).scalars())
-
-
 END_AT_ONCE = 1_000
 """Delays of one integration that end in one transaction."""
-
-
-def has_due_delays(connection: Connection, now: Instant) -> bool:
-    """Whether a run that waits for its time is due."""
-    return bool(_with_due_delays(connection, now, 1))
 
 
 def end_delays(connection: Connection, now: Instant) -> list[str]:
     """Queue runs whose waiting is over, up to END_AT_ONCE of each integration; the lanes that they are in."""
     target = RUN_MOVES[RunMove.RELEASE][1].value
     lanes: list[str] = []
-    for integration_id in _with_due_delays(connection, now, None):
+    with_due = exists().where(IS_DELAYED, run.c.integration_id == schema.integration.c.id, run.c.due_at <= now)
+    for integration_id in list(connection.execute(select(schema.integration.c.id).where(with_due)).scalars()):
         due = (IS_DELAYED, run.c.integration_id == integration_id, run.c.due_at <= now)
         chosen = select(run.c.event_id).where(*due).order_by(run.c.due_at).limit(END_AT_ONCE)
         ids = list(connection.execute(chosen.with_for_update(skip_locked=True)).scalars())
         ended = update(run).where(run.c.event_id.in_(ids), IS_DELAYED).values(state=target, waiting_for=null())
         lanes += [lane_id for lane_id in connection.execute(ended.returning(run.c.lane_id)).scalars() if lane_id]
     return lanes
-
-
-def _with_due_delays(connection: Connection, now: Instant, limit: int | None) -> list[str]:
-    """Integrations with runs whose waiting is over. One index probe for each integration."""
-    due = exists().where(IS_DELAYED, run.c.integration_id == schema.integration.c.id, run.c.due_at <= now)
-    return list(connection.execute(select(schema.integration.c.id).where(due).limit(limit)).scalars())
-
-
-def has_quarantined(connection: Connection, now: Instant) -> bool:
-    """Whether a due run waits that was lost with a node before."""
-    query = select(run.c.event_id).where(IS_LOST_BEFORE, is_due(run, now)).limit(1)
-    return connection.execute(query).first() is not None
-
-
-def read_cancel_requests(connection: Connection, node_id: str) -> list[str]:
-    """Runs of this node that somebody asked to stop."""
-    query = select(run.c.event_id).where(run.c.lease_node == node_id, run.c.cancel_requested)
-    return list(connection.execute(query).scalars())
 
 
 def read_leases(connection: Connection, node_id: str) -> dict[str, str]:
@@ -222,14 +194,6 @@ def return_runs(connection: Connection, tokens: Sequence[str], now: Instant) -> 
         .values(lease_node=null(), lease_token=null())
     )
     return connection.execute(statement).rowcount
-
-
-def next_due_at(connection: Connection, now: Instant) -> Instant | None:
-    """When the next unordered run that waits for its time becomes due. One index probe for each integration."""
-    mine = (IS_FREE, run.c.integration_id == schema.integration.c.id, run.c.due_at > now)
-    first = select(func.min(run.c.due_at)).where(*mine).scalar_subquery().label("due_at")
-    each = select(first).select_from(schema.integration).subquery()
-    return connection.execute(select(func.min(each.c.due_at))).scalar()
 
 
 def pull_back_runs(connection: Connection, now: Instant) -> int:

@@ -27,6 +27,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    union_all,
     update,
 )
 
@@ -258,15 +259,17 @@ def look_for_deliveries(connection: Connection, now: Instant) -> DueDeliveries:
     mine = (IS_WAITING, delivery.c.integration_id == owner)
     due = exists().where(*mine, is_due(delivery, now))
     later_on = select(func.min(delivery.c.due_at)).where(*mine, delivery.c.due_at > now).scalar_subquery()
-    expiry = connection.execute(select(func.min(delivery.c.expires_at)).where(IS_EXPIRING)).scalar()
-    rows = connection.execute(select(owner, due.label("is_due"), later_on.label("next_at"))).all()
-    moments = [row.next_at for row in rows if row.next_at is not None]
-    if expiry is not None and expiry > now:
-        moments.append(expiry)
+    each = select(owner, due.label("is_due"), later_on.label("next_at"))
+    expiry = select(literal(""), literal(False), func.min(delivery.c.expires_at)).where(IS_EXPIRING)
+    found = {row.id: row for row in connection.execute(union_all(each, expiry))}
+    expires_at = found.pop("").next_at
+    moments = [row.next_at for row in found.values() if row.next_at is not None]
+    if expires_at is not None and expires_at > now:
+        moments.append(expires_at)
     return DueDeliveries(
-        integrations=tuple(row.id for row in rows if row.is_due),
+        integrations=tuple(row.id for row in found.values() if row.is_due),
         next_at=min(moments, default=None),
-        has_expired=expiry is not None and expiry <= now,
+        has_expired=expires_at is not None and expires_at <= now,
     )
 
 

@@ -117,6 +117,8 @@ class Canceling:
             return Reached(0, goes_on=False)
         for event in stopped.ended:
             self._stages.announce(Outcome(event.id, None, CANCELED))
+        for event in stopped.asked:
+            self._stages.cancel_requested(event.id)
         for lane_id in dict.fromkeys(event.lane_id for event in (*stopped.ended, *stopped.asked)):
             self._stages.run_changed(lane_id)
         return Reached(len(found), goes_on=True)

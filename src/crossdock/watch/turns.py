@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -12,11 +13,20 @@ from crossdock.model.errors import StoreUnavailable
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """`work` is done every `seconds`, counted from the end of the last time."""
+    """`work` is done every `seconds`, counted from the end of the last time, and as soon as `alarm` is set."""
 
     name: str
-    seconds: float
+    seconds: float | Callable[[], float]
     work: Callable[[], Awaitable[None]]
+    alarm: asyncio.Event | None = None
+
+    async def rest(self) -> None:
+        seconds = self.seconds if isinstance(self.seconds, int | float) else self.seconds()
+        if self.alarm is None:
+            await asyncio.sleep(seconds)
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.alarm.wait(), seconds)
 
 
 class Watch:
@@ -37,10 +47,12 @@ class Watch:
 
 async def _repeat(turn: Turn) -> None:
     while True:
+        if turn.alarm is not None:
+            turn.alarm.clear()  # before the work: what it is set for meanwhile is done once more
         try:
             await turn.work()
         except StoreUnavailable as error:
             observe.emit(observe.STORE_LOST, during=turn.name, reason=str(error))
         except Exception as error:
             observe.emit(observe.WATCH_FAILED, error=error, turn=turn.name)
-        await asyncio.sleep(turn.seconds)
+        await turn.rest()

@@ -1,0 +1,130 @@
+"""What a node does again and again, and what it does at once because another node tells of it.
+
+Signals only hasten: whatever they tell of is found by a turn, or by a stage's own look, when they do not come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from crossdock import observe
+from crossdock.catalog import Catalog
+from crossdock.deliver.stage import DeliverStage
+from crossdock.manage.tokens import Tokens
+from crossdock.observe import Observe
+from crossdock.receive.answers import Answers
+from crossdock.receive.app import ReceiveApp
+from crossdock.run.functions import Functions
+from crossdock.run.stage import RunStage
+from crossdock.settings import Settings
+from crossdock.store import Store
+from crossdock.store.configuration import configuration_number
+from crossdock.store.signals import Signals, Topic
+from crossdock.watch.bulk import BulkWork
+from crossdock.watch.liveness import Liveness
+from crossdock.watch.skew import Skew
+from crossdock.watch.turns import Turn
+from crossdock.watch.upkeep import Upkeep
+
+
+class Parts(Protocol):
+    """The parts of a node that have something to do again and again."""
+
+    settings: Settings
+    store: Store
+    signals: Signals
+    metrics: Observe
+    catalog: Catalog
+    tokens: Tokens
+    functions: Functions
+    answers: Answers
+    receive: ReceiveApp
+    run: RunStage
+    deliver: DeliverStage
+    bulk: BulkWork
+    liveness: Liveness
+    upkeep: Upkeep
+    skew: Skew
+
+    async def beat(self) -> None: ...
+
+
+def turns_of(node: Parts) -> list[Turn]:
+    """What this node does again and again."""
+    is_alone = node.store.dialect == "sqlite"
+    signals = node.signals
+    turns = [
+        Turn("heartbeat", node.settings.heartbeat, node.beat),
+        Turn("rescue", min(1.0, node.settings.lease_ttl / 2), node.liveness.rescue),
+        Turn("stray runs", 10.0, node.run.return_strays),
+        Turn("stray deliveries", 10.0, node.deliver.return_strays),
+        Turn("counts", 2.0, node.upkeep.write_counts),
+        Turn("token use", 10.0, node.tokens.record_uses),
+        Turn("measure", 2.0 if is_alone else 5.0, node.upkeep.measure),
+        Turn("configuration", 2.0, lambda: _refresh_configuration(node), alarm=_bell(signals, Topic.CONFIGURATION)),
+        Turn("functions", 1.0, lambda: _refresh_functions(node)),
+        Turn("clocks ahead", 30.0, node.skew.pull_back),
+        Turn("orphans", 5.0, node.upkeep.cancel_orphans),
+        Turn("retention", 60.0, node.upkeep.forget),
+        Turn("retention of bulk jobs", 60.0, node.bulk.forget),
+    ]
+    if "run" in node.settings.roles:
+        turns += [
+            Turn("bulk jobs", lambda: signals.poll_seconds / 2, node.bulk.look, alarm=_bell(signals, Topic.BULK)),
+            Turn("lanes that stand still", 5.0, node.run.lanes.mend),
+            Turn("forgotten lanes", 60.0, node.run.lanes.wake_forgotten),
+        ]
+    if not is_alone:
+        turns += [
+            # It asks nothing while nobody waits here, so that it may be quick.
+            Turn("answers", lambda: signals.poll_seconds / 4, node.receive.look_for_answers, alarm=_answer_bell(node)),
+            Turn("sharing of lanes", 5.0, node.run.lanes.share),
+        ]
+    return turns
+
+
+def wire_signals(node: Parts) -> None:
+    """Let what other nodes tell reach the stages that it is for."""
+    if "run" in node.settings.roles:
+        node.signals.on(Topic.RUNS, node.run.runs_told)
+        node.signals.on(Topic.CANCEL, node.run.cancels_told)
+        node.signals.on(Topic.LANE, node.run.lanes.changes_told)
+        node.signals.on(Topic.LANE_GROWN, node.run.lanes.growth_told)
+        node.signals.on(Topic.LANES, lambda _: node.run.seek_lanes())
+    if "deliver" in node.settings.roles:
+        node.signals.on(Topic.DELIVERIES, lambda _: node.deliver.look_soon())
+
+
+def _bell(signals: Signals, topic: Topic) -> asyncio.Event:
+    """An alarm that signals of a topic set."""
+    bell = asyncio.Event()
+    signals.on(topic, lambda _: bell.set())
+    return bell
+
+
+def _answer_bell(node: Parts) -> asyncio.Event:
+    """An alarm that is set when somebody here waits for what a signal tells of."""
+    bell = asyncio.Event()
+
+    def told(event_ids: Sequence[str]) -> None:
+        if node.answers.are_told(event_ids):
+            bell.set()
+
+    node.signals.on(Topic.ANSWER, told)
+    return bell
+
+
+async def _refresh_configuration(node: Parts) -> None:
+    number = await node.store.read(configuration_number)
+    await node.catalog.reload_unless(number)
+    await node.tokens.reload_unless(number)
+
+
+async def _refresh_functions(node: Parts) -> None:
+    for problem in await asyncio.to_thread(node.functions.refresh):
+        observe.emit(observe.FUNCTIONS_BROKEN, problem=problem)
+    counts = node.functions.counts
+    states = {(use, state): number for use, at in counts.items() for state, number in at.states.items()}
+    node.metrics.set_workers(states, {use: at.waiting for use, at in counts.items()})
