@@ -74,7 +74,7 @@ from crossdock.store import Store
 from crossdock.store.claims import Rescued
 from crossdock.store.configuration import ensure_workspace
 from crossdock.store.database import open_database, sqlite_module
-from crossdock.store.nodes import list_nodes
+from crossdock.store.nodes import Condition, list_nodes, write_stance
 from crossdock.store.notices import open_signals
 from crossdock.store.signals import Topic
 from crossdock.store.transfer_marks import check_marks, shown_place
@@ -241,12 +241,17 @@ class Node:
             heartbeat_seconds=self.settings.heartbeat,
             roles=",".join(sorted(self.settings.roles)),
             address=self.settings.url_at(self.settings.port),
+            condition=self._condition,
         )
 
     # --- what happens to nodes -------------------------------------------------------------------------------------
 
+    def _condition(self) -> Condition:
+        return Condition(stance=write_stance(self.run.stance()))
+
     async def beat(self) -> None:
         await self.liveness.beat()
+        self.run.heard_of_others()
 
     async def rescued(self, rescued: Rescued) -> None:
         """Runs of dead nodes are free now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from crossdock.model.epoch import Stance
 from crossdock.model.time import SECOND, Instant
 from crossdock.store import schema
 
@@ -37,6 +39,15 @@ class NodeRow:
     """Comma-separated."""
     address: str = ""
     is_leaving: bool = False
+    stance: str = ""
+    """As `write_stance` makes it; empty before the second heartbeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a node tells of itself with each heartbeat."""
+
+    stance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +75,25 @@ def register_node(connection: Connection, row: NodeRow) -> None:
     connection.execute(insert(node).values(values))
 
 
-def beat(connection: Connection, node_id: str, now: Instant) -> Pulse:
+def beat(connection: Connection, node_id: str, now: Instant, condition: Condition | None = None) -> Pulse:
     """Say that a node lives, and hear of the others. It is not known any more when others have taken it for dead."""
-    statement = update(node).where(node.c.id == node_id).values(heartbeat_at=database_now(connection, now))
+    told = asdict(condition) if condition is not None else {}
+    statement = update(node).where(node.c.id == node_id).values(heartbeat_at=database_now(connection, now), **told)
     is_known = connection.execute(statement).rowcount == 1
     return Pulse(is_known, tuple(list_nodes(connection)))
+
+
+def write_stance(stance: Stance) -> str:
+    """The text of a stance in its node's row."""
+    return msgspec.json.encode(stance).decode()
+
+
+def read_stance(text: str) -> Stance | None:
+    """What `write_stance` wrote; None where a node says nothing, or nothing that this version understands."""
+    try:
+        return msgspec.json.decode(text, type=Stance) if text else None
+    except msgspec.DecodeError:
+        return None
 
 
 def announce_leaving(connection: Connection, node_id: str) -> None:

@@ -473,6 +473,7 @@ node = Table(
     Column("roles", String, nullable=False, server_default=""),  # comma-separated
     Column("address", String, nullable=False, server_default=""),  # where it listens
     Column("is_leaving", Boolean, nullable=False, server_default=false()),  # it finishes what it has, and takes nothing
+    Column("stance", Text, nullable=False, server_default=""),  # what it tells of its work, as JSON
 )
 
 duty = Table(  # what is done once for all nodes: whoever takes it when it is due, does it this time

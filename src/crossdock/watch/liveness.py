@@ -19,10 +19,13 @@ from crossdock.store.bulk_jobs import free_jobs
 from crossdock.store.claims import Rescued, held_runs, rescue_run, rescue_runs
 from crossdock.store.deliveries import rescue_deliveries
 from crossdock.store.nodes import (
+    Condition,
     NodeRow,
     announce_leaving,
     beat,
     bury,
+    list_nodes,
+    read_stance,
     register_node,
     remove_node,
     unregistered_holders,
@@ -57,7 +60,9 @@ class Liveness:
         heartbeat_seconds: float,
         roles: str = "",
         address: str = "",
+        condition: Callable[[], Condition] = Condition,
     ) -> None:
+        """`condition` says what is to be told of this node with the heartbeat that begins."""
         self._store = store
         self._observe = observe_metrics
         self._followers = followers
@@ -68,6 +73,7 @@ class Liveness:
         self._witness = Witness(ttl_seconds, heartbeat_seconds)
         self._roles = roles
         self._address = address
+        self._condition = condition
         self._dead: dict[str, Instant] = {}
         """Nodes whose heartbeat stands still, with that heartbeat."""
         self._sweep_at = float("-inf")
@@ -87,13 +93,14 @@ class Liveness:
         )
         await self._store.write(register_node, row)
         self._epoch.confirm(started, self._ttl)
-        self._epoch.members = (*self._epoch.members, _member(row))
+        # Read after the commit: of two nodes that come at the same time, the later one sees the other.
+        self._epoch.members = tuple(_member(row) for row in await self._store.read(list_nodes))
 
     async def beat(self) -> None:
         """Say that this node lives, and look who else does."""
-        started = self._monotonic()
+        started, condition = self._monotonic(), self._condition()
         try:
-            pulse = await self._store.write_apart(beat, self._epoch.node_id, self._sources.now())
+            pulse = await self._store.write_apart(beat, self._epoch.node_id, self._sources.now(), condition)
         except StoreUnavailable as error:
             seconds_left = self._epoch.seconds_left
             observe.emit(observe.HEARTBEAT_FAILED, reason=str(error), seconds_left=seconds_left)
@@ -180,4 +187,5 @@ class Liveness:
 
 
 def _member(row: NodeRow) -> Member:
-    return Member(row.id, frozenset(filter(None, row.roles.split(","))), row.is_leaving)
+    roles = frozenset(filter(None, row.roles.split(",")))
+    return Member(row.id, roles, row.is_leaving, read_stance(row.stance))

@@ -35,6 +35,7 @@ def upgrade() -> None:
     op.add_column("node", sa.Column("roles", sa.String(), server_default="", nullable=False))
     op.add_column("node", sa.Column("address", sa.String(), server_default="", nullable=False))
     op.add_column("node", sa.Column("is_leaving", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.add_column("node", sa.Column("stance", sa.Text(), server_default="", nullable=False))
     op.create_table(
         "duty",
         sa.Column("name", sa.String(), nullable=False),
