@@ -60,9 +60,9 @@ def main(arguments: Sequence[str]) -> int:
     seconds = round(time.monotonic() - started, 1)
     document = {"mode": mode.name, "seed": options.seed, "seconds": seconds, **report.document()}
     problems = report.problems()
-    _show(console, document, problems)
     if options.json:
         options.json.write_text(json.dumps({**document, "problems": problems}, indent=2) + "\n", encoding="utf-8")
+    _show(console, document, problems)
     return 1 if problems else 0
 
 

@@ -78,8 +78,9 @@ class HostileReport:
 
     def document(self) -> dict[str, Any]:
         times = {
-            name: {part: getattr(getattr(self, name), part) for part in Times.__slots__}
+            f"{name} {part}": getattr(getattr(self, name), part)
             for name in ("baseline", "beset")
+            for part in Times.__slots__
         }
         return {
             "fault": "hostile targets",

@@ -96,7 +96,10 @@ class SoakReport:
             "checked": self.checked,
             "unclear": self.unclear,
             "lost": len(self.lost),
-            "in ten minutes": {name: f"{slope:+.2f} (± {error:.2f})" for name, (slope, error) in slopes.items()},
+            "in ten minutes": {
+                name: {"more": round(slope, 3), "standard_error": round(error, 3) if math.isfinite(error) else None}
+                for name, (slope, error) in slopes.items()
+            },
             "samples": [{part: getattr(sample, part) for part in Sample.__slots__} for sample in self.samples],
         }
 
