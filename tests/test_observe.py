@@ -7,12 +7,14 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from crossdock import observe
 from crossdock.observe import Observe, conceal, configure_logging, emit
+from tests.support.exposition import sample
 
 
 @pytest.fixture
@@ -25,14 +27,6 @@ def log() -> Iterator[io.StringIO]:
     root.setLevel(levels[0])
     own.setLevel(levels[1])
     logging.captureWarnings(False)
-
-
-def sample(observe: Observe, name: str, **labels: str) -> float | None:
-    for family in text_string_to_metric_families(observe.text().decode()):
-        for found in family.samples:
-            if found.name == name and found.labels == labels:
-                return found.value
-    return None
 
 
 def test_calls_are_counted_by_integration() -> None:
@@ -69,9 +63,8 @@ def test_a_gauge_forgets_queues_that_are_gone() -> None:
     assert sample(counts, "crossdock_runs_unfinished", integration="int_2") == 3
 
 
-def test_everything_shown_is_in_the_registry_and_the_other_way_round() -> None:
-    counts = Observe()
-
+def count_everything(counts: Observe) -> None:
+    """Call every method that counts, so that each metric has a sample."""
     counts.accepted("int_1")
     counts.duplicate("int_1")
     counts.rejected("int_1", "unknown_path")
@@ -79,16 +72,27 @@ def test_everything_shown_is_in_the_registry_and_the_other_way_round() -> None:
     counts.run_finished("int_1", "failed", 1.0)
     counts.run_retried("int_1")
     counts.step_performed("http", "done", 0.25)
-    counts.runs_rescued(2)
     counts.lease_lost("run")
     counts.delivery_attempt("reply")
     counts.delivery_finished("reply", "failed", 1.0)
-    counts.commit(3, 0.1)
-    counts.store_unavailable()
     counts.set_backlog({"int_1": 1}, {"int_1": 1.0})
     counts.set_blocked_lanes({"int_1": 1})
     counts.set_workers({("functions", "busy"): 1}, {"functions": 2})
     counts.spans_dropped("queue_full", 1)
+    counts.set_nodes({("run", "working"): 1}, 0.5)
+    counts.set_work({"run": 1}, 1, 1)
+    counts.set_lease(8.0)
+    counts.set_deepest_lanes({("int_1", "k"): (3, 60.0)})
+    counts.set_deliveries({"int_1": 1}, {"int_1": 2.0})
+    counts.set_bulk_jobs({"running": 1})
+    counts.signals.set_hearing(True)
+    counts.database.contended("deadlock")
+
+
+def test_everything_shown_is_in_the_registry_and_the_other_way_round() -> None:
+    counts = Observe()
+
+    count_everything(counts)
 
     shown = {
         family.name: family.samples[0].labels.keys() - {"le"}
@@ -96,6 +100,41 @@ def test_everything_shown_is_in_the_registry_and_the_other_way_round() -> None:
         if family.samples and family.name.startswith("crossdock_")
     }
     assert shown == {spec.name: set(spec.labels) for spec in observe.METRICS}
+
+
+def test_gauges_that_are_known_at_any_time_are_asked_for_when_shown() -> None:
+    counts, held = Observe(), {"run": 1}
+    counts.when_asked(lambda: counts.set_work(held, 0, 0))
+
+    held["run"] = 2
+
+    assert sample(counts, "crossdock_leases_held", kind="run") == 2
+
+
+def test_what_threads_tell_of_the_database_adds_up() -> None:
+    counts = Observe()
+
+    def ask() -> None:
+        for _ in range(2_000):
+            counts.database.sent()
+            counts.database.answered("read", 0.001)
+
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(4):
+            threads.submit(ask)
+
+    assert sample(counts, "crossdock_database_statements_total") == 8_000
+    assert sample(counts, "crossdock_database_seconds_count", kind="read") == 8_000
+
+
+def test_shared_commits_are_not_counted_twice() -> None:
+    counts = Observe()
+
+    counts.database.answered("commit", 0.1)
+    counts.database.answered("change", 0.1)
+
+    assert sample(counts, "crossdock_database_seconds_count", kind="change") == 1
+    assert sample(counts, "crossdock_database_seconds_count", kind="read") == 0
 
 
 def test_names_are_given_once() -> None:

@@ -35,6 +35,7 @@ from crossdock.manage.deliveries import Deliveries
 from crossdock.manage.documents import Rules
 from crossdock.manage.drafts import Drafts
 from crossdock.manage.events import Events
+from crossdock.manage.fleet import Fleet
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
 from crossdock.manage.lanes import Lanes
@@ -46,9 +47,8 @@ from crossdock.manage.trials import TrialPorts, Trials
 from crossdock.manage.workflows import Workflows
 from crossdock.model.bulk import BulkKind
 from crossdock.model.epoch import Epoch
-from crossdock.model.errors import CrossdockError, Misconfigured, StoreUnavailable
-from crossdock.model.outcome import Json
-from crossdock.model.time import format_instant
+from crossdock.model.errors import Misconfigured, StoreUnavailable
+from crossdock.model.gate import OPEN
 from crossdock.observe import Observe
 from crossdock.outbound.caller import HttpCaller
 from crossdock.outbound.client import HttpSender
@@ -65,7 +65,7 @@ from crossdock.run.outside import Outside
 from crossdock.run.settling import Settling
 from crossdock.run.stage import RunStage
 from crossdock.run.trials import TrialRunner
-from crossdock.server.app import Application, AsgiApp, Parts, Readiness
+from crossdock.server.app import Application, AsgiApp, Parts
 from crossdock.server.protocol import Limits
 from crossdock.server.serve import Address, WebServer
 from crossdock.server.tls import load_tls
@@ -74,7 +74,7 @@ from crossdock.store import Store
 from crossdock.store.claims import Rescued
 from crossdock.store.configuration import ensure_workspace
 from crossdock.store.database import open_database, sqlite_module
-from crossdock.store.nodes import Condition, list_nodes, write_stance
+from crossdock.store.nodes import Condition, write_stance
 from crossdock.store.notices import open_signals
 from crossdock.store.signals import Topic
 from crossdock.store.transfer_marks import check_marks, shown_place
@@ -85,6 +85,8 @@ from crossdock.vault import LOCAL_TOKEN_FILE, load_vault, local_secret
 from crossdock.watch.bulk import BulkWork, Deed
 from crossdock.watch.bulk_deeds import BACKLOG, Canceling, Comparing, Replaying
 from crossdock.watch.liveness import Liveness
+from crossdock.watch.measuring import Held, Measuring
+from crossdock.watch.readiness import ReadinessCheck
 from crossdock.watch.skew import Skew
 from crossdock.watch.turns import Watch
 from crossdock.watch.upkeep import Upkeep
@@ -174,9 +176,10 @@ class Node:
         self.sources = Sources(system_now, system_fraction, self.epoch)
         self.metrics = Observe()
         self.tracer = open_tracer(settings.traces, self.sources.node_id, self.metrics, clock=system_now)
-        self.store = Store(open_database(settings.database_url), self.metrics.commit)
+        database = open_database(settings.database_url, settings.secret("database_direct"))
+        self.store = Store(database, self.metrics.commit, self.metrics.database)
         self.vault = load_vault(settings.data, settings.secret("master_key"))
-        self.signals = open_signals(self.store.database, self.epoch, self.metrics.signals)
+        self.signals = open_signals(database, self.epoch, self.metrics.signals)
         self.catalog = Catalog(self.store, self.vault, settings.sqlite_path, self.signals)
         isolation = Isolation(settings.processes, settings.process_memory * 1024**2, settings.process_environment)
         self.functions = Functions(settings.workflows, settings.threads, isolation)
@@ -244,10 +247,18 @@ class Node:
             condition=self._condition,
         )
 
+        self.measuring = Measuring(store, self.metrics, self._held, sources=sources)
+        self.readiness = ReadinessCheck(store, sources)
     # --- what happens to nodes -------------------------------------------------------------------------------------
 
     def _condition(self) -> Condition:
-        return Condition(stance=write_stance(self.run.stance()))
+        key_ids = ",".join(self.vault.key_ids)
+        return Condition(key_ids, hears=self.signals.is_healthy, stance=write_stance(self.run.stance()))
+
+    def _held(self) -> Held:
+        lanes = self.run.lanes
+        leases = {"run": self.run.leases, "lane": len(lanes), "delivery": self.deliver.leases}
+        return Held({**leases, "bulk_job": self.bulk.leases}, lanes.busy, self.store.waiting)
 
     async def beat(self) -> None:
         await self.liveness.beat()
@@ -328,8 +339,8 @@ class Node:
             master_key=MasterKey(store, self.vault, system_now),
             stats=Stats(store, system_now),
             apply=Apply(integrations, connections),
+            fleet=Fleet(store, self.sources, settings.lease_ttl),
             settings=settings.describe,
-            nodes=self._nodes,
         )
 
     def _trials(self, rules: Rules) -> Trials:
@@ -381,7 +392,7 @@ class Node:
         has_web = "web" in self.settings.roles
         return Application(
             Parts(
-                ready=self._readiness,
+                ready=self.readiness.look,
                 metrics=self.metrics.text,
                 receive=self._doors() if "receive" in self.settings.roles else None,
                 api=create_api(self.cases) if has_web else None,
@@ -397,28 +408,6 @@ class Node:
     def _limits(self) -> Limits:
         return Limits(head_seconds=self.settings.head_timeout, body_seconds=self.settings.body_timeout)
 
-    async def _readiness(self) -> Readiness:
-        checks = {"database": "ok", "lease": "ok" if self.epoch.may_act() else "no heartbeat"}
-        try:
-            await self.store.read(list_nodes)
-        except CrossdockError as error:
-            checks["database"] = str(error)
-        return Readiness(all(value == "ok" for value in checks.values()), checks)
-
-    async def _nodes(self) -> list[Json]:
-        return [
-            {
-                "id": row.id,
-                "host": row.host,
-                "pid": row.pid,
-                "version": row.version,
-                "started_at": format_instant(row.started_at),
-                "heartbeat_at": format_instant(row.heartbeat_at),
-                "is_this": row.id == self.epoch.node_id,
-            }
-            for row in await self.store.read(list_nodes)
-        ]
-
     async def _greet(self, url: str) -> None:
         """Say where to go: the address always, the sign-in link until somebody has used it."""
         print(f"Crossdock {__version__} listens at {url}", flush=True)
@@ -433,6 +422,7 @@ class Node:
     async def stop(self, grace_seconds: float) -> None:
         """Stop in order; running work gets up to `grace_seconds`, then it is handed back."""
         with contextlib.suppress(StoreUnavailable):
+        self.readiness.is_leaving = True
             await self.liveness.announce_leaving()
         await self.server.stop(grace_seconds)
         await self.run.stop(grace_seconds)

@@ -26,6 +26,7 @@ from crossdock.watch.bulk import BulkWork
 from crossdock.watch.liveness import Liveness
 from crossdock.watch.skew import Skew
 from crossdock.watch.turns import Turn
+from crossdock.watch.measuring import Measuring
 from crossdock.watch.upkeep import Upkeep
 
 
@@ -50,6 +51,7 @@ class Parts(Protocol):
 
     async def beat(self) -> None: ...
 
+    measuring: Measuring
 
 def turns_of(node: Parts) -> list[Turn]:
     """What this node does again and again."""
@@ -71,6 +73,8 @@ def turns_of(node: Parts) -> list[Turn]:
         Turn("retention of bulk jobs", 60.0, node.bulk.forget),
     ]
     if "run" in node.settings.roles:
+        Turn("measure all", lambda: node.measuring.pause_seconds, node.measuring.measure),
+        Turn("event loop", 0.5, node.measuring.feel_the_loop),
         turns += [
             Turn("bulk jobs", lambda: signals.poll_seconds / 2, node.bulk.look, alarm=_bell(signals, Topic.BULK)),
             Turn("lanes that stand still", 5.0, node.run.lanes.mend),

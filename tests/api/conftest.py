@@ -19,6 +19,7 @@ from crossdock.manage.deliveries import Deliveries
 from crossdock.manage.documents import Rules
 from crossdock.manage.drafts import Drafts
 from crossdock.manage.events import Events
+from crossdock.manage.fleet import Fleet
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
 from crossdock.manage.lanes import Lanes
@@ -38,8 +39,9 @@ from crossdock.store.configuration import ensure_workspace
 from crossdock.vault import Vault
 from tests.api.story import Story
 from tests.support.connections import connections_of
-from tests.support.held import HeldClock
+from tests.support.held import HeldClock, held_sources
 from tests.support.outside import outside_of
+from tests.support.runs import NODE
 from tests.support.trials import Silent, trials_of
 
 
@@ -131,19 +133,15 @@ def make_cases(store: Store, clock: HeldClock, silent: Silent) -> UseCases:
         deliveries=Deliveries(store, clock, stages),
         bulk_jobs=BulkJobs(ports, integrations, stages),
         stats=Stats(store, clock),
+        fleet=Fleet(store, held_sources(clock, NODE), 10.0),
         connections=connections,
         apply=Apply(integrations, connections),
         settings=lambda: [{"name": "port", "value": 1, "default": 1, "help": "Port.", "secret": False}],
-        nodes=_no_nodes,
     )
 
 
 async def _ready() -> Readiness:
     return Readiness(True, {})
-
-
-async def _no_nodes() -> list[Json]:
-    return []
 
 
 @pytest.fixture

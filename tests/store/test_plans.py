@@ -26,6 +26,13 @@ from crossdock.store.claims import (
 from crossdock.store.deliveries import DeliveryClaim, look_for_deliveries, read_sending
 from crossdock.store.event_bites import bite_of_events, position_before_last
 from crossdock.store.events import EventFilter, list_events, read_steps, show_event
+from crossdock.store.fleet import (
+    count_bulk_jobs,
+    count_unfinished,
+    count_waiting_deliveries,
+    deepest_lanes,
+    see_nodes,
+)
 from crossdock.store.lanes import (
     LaneClaim,
     LaneRelease,
@@ -197,6 +204,19 @@ async def test_looking_for_work_reads_no_whole_table(store: Store, full: Runs) -
         lambda c: count_backlog(c, ["int_a", "int_b"], 99),
         lambda c: blocked_lanes(c),
         lambda c: look_for_deliveries(c, now),
+    ]
+    for look in looks:
+        assert await store.write(scans, look) == []
+
+
+async def test_looking_at_all_nodes_reads_no_whole_table(store: Store, full: Runs) -> None:
+    looks: list[Callable[[Connection], Any]] = [
+        lambda c: see_nodes(c, full.now),
+        count_unfinished,
+        count_waiting_deliveries,
+        count_bulk_jobs,
+        lambda c: deepest_lanes(c, 20),
+        lambda c: deepest_lanes(c, 20, "int_a"),
     ]
     for look in looks:
         assert await store.write(scans, look) == []

@@ -329,16 +329,6 @@ class Setting(Document):
     secret: bool
 
 
-class Node(Document):
-    id: str
-    host: str
-    pid: int
-    version: str
-    started_at: str
-    heartbeat_at: str
-    is_this: bool = Field(description="Whether it is the process that answers.")
-
-
 class Difference(Document):
     field: str
     before: Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from crossdock.manage.connections import Connections
 from crossdock.manage.deliveries import Deliveries
 from crossdock.manage.drafts import Drafts
 from crossdock.manage.events import Events
+from crossdock.manage.fleet import Fleet
 from crossdock.manage.integrations import Integrations
 from crossdock.manage.keys import Keys
 from crossdock.manage.lanes import Lanes
@@ -40,11 +41,10 @@ class UseCases:
     bulk_jobs: BulkJobs
     master_key: MasterKey
     stats: Stats
+    fleet: Fleet
     apply: Apply
     settings: Callable[[], list[Json]]
     """Every setting: {name, value, default, help, secret}; secrets only say whether they are set."""
-    nodes: Callable[[], Awaitable[list[Json]]]
-    """The processes that work on this database."""
 
 
 async def _use_cases(request: Request) -> UseCases:

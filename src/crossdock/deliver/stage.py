@@ -195,6 +195,8 @@ class DeliverStage:
         if live.reply is None:
             error = "the integration has no reply URL any more"
             return _settle(delivery, DeliveryMove.FAIL, self._sources.now(), error=error)
+        if delivery.attempts == 1:
+            self._observe.delivery_begun(seconds_between(delivery.created_at, self._sources.now()))
         report = await self._exchange(delivery, live, live.reply)
         self._observe.delivery_attempt(delivery.kind)
         return self._judge(delivery, report)
@@ -389,6 +391,11 @@ class DeliverStage:
             async with asyncio.timeout(seconds):
                 while self._tasks:  # a claim that was under way brings deliveries, which are handed back
                     await asyncio.wait(list(self._tasks))
+
+    @property
+    def leases(self) -> int:
+        """Deliveries that this node holds: those that are sent, and those that wait for a sender."""
+        return len(self._held)
 
     @property
     def in_flight(self) -> int:

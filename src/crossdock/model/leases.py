@@ -22,6 +22,9 @@ class HeldLeases:
     def discard(self, token: str) -> None:
         self._tokens.discard(token)
 
+    def __len__(self) -> int:
+        return len(self._tokens)
+
     def strays(self, leased: Iterable[str]) -> list[str]:
         """Which of the leases in the store are strays: those that were unknown here when this was asked before, too.
 

@@ -5,9 +5,8 @@ Counters are written by one thread each (the event loop, or the store's writer),
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import generate_latest
@@ -20,24 +19,45 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from crossdock import __version__
+from crossdock.observe.database import DatabaseCounts
+from crossdock.observe.histogram import Histogram, Labels
 from crossdock.observe.metrics import (
     ACCEPTED,
     BLOCKED_LANES,
+    BULK_JOBS,
+    CHANGES_WAITING,
+    CLOCK_SKEW,
     COMMIT_ROWS,
     COMMIT_SECONDS,
     CONNECTIONS_REFUSED,
     DELIVERIES_FINISHED,
+    DELIVERIES_OVERDUE,
+    DELIVERIES_RESCUED,
+    DELIVERIES_WAITING,
     DELIVERY_ATTEMPTS,
     DELIVERY_LATENCY,
+    DELIVERY_QUEUE,
     DUPLICATES,
+    EVENT_LOOP_LAG,
+    HEARTBEAT_SECONDS,
+    HEARTBEATS_FAILED,
     INFO,
+    LANE_AGE,
+    LANE_DEPTH,
+    LANES_BUSY,
     LANES_MENDED,
+    LANES_PASSED_ON,
+    LEASE_LEFT,
+    LEASES_HELD,
     LEASES_LOST,
     METRICS,
+    NODES,
+    NODES_BURIED,
     NODES_FENCED,
     OLDEST_AGE,
     REJECTED,
     RUN_LATENCY,
+    RUN_QUEUE,
     RUN_RETRIES,
     RUNS_FINISHED,
     RUNS_RESCUED,
@@ -53,28 +73,6 @@ from crossdock.observe.metrics import (
 )
 from crossdock.observe.signals import SignalCounts
 
-Labels = tuple[str, ...]
-
-
-class _Histogram:
-    __slots__ = ("bounds", "counts", "sum")
-
-    def __init__(self, spec: MetricSpec) -> None:
-        self.bounds = spec.bounds
-        self.counts = [0] * (len(spec.bounds) + 1)
-        self.sum = 0.0
-
-    def add(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        rows, total = [], 0
-        for bound, count in zip((*self.bounds, float("inf")), list(self.counts), strict=True):
-            total += count
-            rows.append(("+Inf" if bound == float("inf") else str(bound), float(total)))
-        return rows
-
 
 class Observe(Collector):
     """The program's own counts. Stages call its methods; `text` shows them all."""
@@ -83,13 +81,18 @@ class Observe(Collector):
         self._counters: dict[str, dict[Labels, float]] = {
             spec.name: defaultdict(int) for spec in METRICS if spec.kind == "counter"
         }
-        self._histograms = {spec.name: _Histogram(spec) for spec in METRICS if spec.kind == "histogram"}
+        self._histograms: dict[str, dict[Labels, Histogram]] = {
+            spec.name: {} if spec.labels else {(): Histogram(spec)} for spec in METRICS if spec.kind == "histogram"
+        }
         self._gauges: dict[str, Mapping[Labels, float]] = {INFO.name: {(__version__,): 1.0}}
         # Looked up once: the hot path then pays one dictionary update for each count.
         self._accepted = self._counters[ACCEPTED.name]
         self._finished = self._counters[RUNS_FINISHED.name]
-        self._run_latency = self._histograms[RUN_LATENCY.name]
+        self._run_latency = self._histograms[RUN_LATENCY.name][()]
+        self._run_queue = self._histograms[RUN_QUEUE.name][()]
         self.signals = SignalCounts(self._counters, self._gauges)
+        self.database = DatabaseCounts(self._counters, self._histograms)
+        self._asked: list[Callable[[], None]] = []
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -112,6 +115,10 @@ class Observe(Collector):
         self._finished[(integration_id, state)] += 1
         self._run_latency.add(seconds)
 
+    def run_begun(self, seconds: float) -> None:
+        """A run starts for the first time, so long after its call was accepted."""
+        self._run_queue.add(seconds)
+
     def run_retried(self, integration_id: str) -> None:
         self._counters[RUN_RETRIES.name][(integration_id,)] += 1
 
@@ -133,16 +140,40 @@ class Observe(Collector):
     def lane_mended(self) -> None:
         self._counters[LANES_MENDED.name][()] += 1
 
+    def lanes_handed_on(self, count: int) -> None:
+        self._counters[LANES_PASSED_ON.name][()] += count
+
+    def heartbeat(self, seconds: float) -> None:
+        """A heartbeat landed, and was answered so late."""
+        self._histograms[HEARTBEAT_SECONDS.name][()].add(seconds)
+
+    def heartbeat_failed(self) -> None:
+        self._counters[HEARTBEATS_FAILED.name][()] += 1
+
+    def nodes_buried(self, count: int) -> None:
+        self._counters[NODES_BURIED.name][()] += count
+
+    def deliveries_rescued(self, count: int) -> None:
+        self._counters[DELIVERIES_RESCUED.name][()] += count
+
+    def loop_lag(self, seconds: float) -> None:
+        """The event loop came so late to something that was due."""
+        self._histograms[EVENT_LOOP_LAG.name][()].add(seconds)
+
+    def delivery_begun(self, seconds: float) -> None:
+        """A delivery is tried for the first time, so long after it was made."""
+        self._histograms[DELIVERY_QUEUE.name][()].add(seconds)
+
     def delivery_attempt(self, kind: str) -> None:
         self._counters[DELIVERY_ATTEMPTS.name][(kind,)] += 1
 
     def delivery_finished(self, kind: str, state: str, seconds: float) -> None:
         self._counters[DELIVERIES_FINISHED.name][(kind, state)] += 1
-        self._histograms[DELIVERY_LATENCY.name].add(seconds)
+        self._histograms[DELIVERY_LATENCY.name][()].add(seconds)
 
     def commit(self, rows: int, seconds: float) -> None:
-        self._histograms[COMMIT_ROWS.name].add(rows)
-        self._histograms[COMMIT_SECONDS.name].add(seconds)
+        self._histograms[COMMIT_ROWS.name][()].add(rows)
+        self._histograms[COMMIT_SECONDS.name][()].add(seconds)
 
     def store_unavailable(self) -> None:
         self._counters[STORE_UNAVAILABLE.name][()] += 1
@@ -162,13 +193,47 @@ class Observe(Collector):
     def set_blocked_lanes(self, lanes: Mapping[str, int]) -> None:
         self._gauges[BLOCKED_LANES.name] = {(key,): float(count) for key, count in lanes.items()}
 
+    def set_nodes(self, states: Mapping[tuple[str, str], int], clock_skew: float) -> None:
+        """Replace what is known of all nodes, by role and state; and of this machine's clock, in seconds."""
+        self._gauges[NODES.name] = {key: float(count) for key, count in states.items()}
+        self._gauges[CLOCK_SKEW.name] = {(): clock_skew}
+
+    def set_work(self, leases: Mapping[str, int], lanes_busy: int, changes_waiting: int) -> None:
+        """Replace what is known of this process's own work; leases are by kind."""
+        self._gauges[LEASES_HELD.name] = {(kind,): float(count) for kind, count in leases.items()}
+        self._gauges[LANES_BUSY.name] = {(): float(lanes_busy)}
+        self._gauges[CHANGES_WAITING.name] = {(): float(changes_waiting)}
+
+    def set_lease(self, seconds_left: float) -> None:
+        """How long this process may act without another heartbeat. Not told where nobody could take anything over."""
+        self._gauges[LEASE_LEFT.name] = {(): seconds_left}
+
+    def set_deepest_lanes(self, lanes: Mapping[tuple[str, str], tuple[int, float]]) -> None:
+        """Replace what is known of the deepest lanes: depth, and the age of the head in seconds."""
+        self._gauges[LANE_DEPTH.name] = {key: float(depth) for key, (depth, _) in lanes.items()}
+        self._gauges[LANE_AGE.name] = {key: age for key, (_, age) in lanes.items()}
+
+    def set_deliveries(self, waiting: Mapping[str, int], overdue: Mapping[str, float]) -> None:
+        """Replace what is known of deliveries that wait, by integration; `overdue` is in seconds."""
+        self._gauges[DELIVERIES_WAITING.name] = {(key,): float(count) for key, count in waiting.items()}
+        self._gauges[DELIVERIES_OVERDUE.name] = {(key,): seconds for key, seconds in overdue.items()}
+
+    def set_bulk_jobs(self, states: Mapping[str, int]) -> None:
+        self._gauges[BULK_JOBS.name] = {(state,): float(count) for state, count in states.items()}
+
     def set_workers(self, states: Mapping[tuple[str, str], int], waiting: Mapping[str, int]) -> None:
         """Replace what is known of worker processes: how many of each use are in each state, and calls that wait."""
         self._gauges[WORKER_PROCESSES.name] = {key: float(count) for key, count in states.items()}
         self._gauges[WORKER_WAITING.name] = {(use,): float(count) for use, count in waiting.items()}
 
+    def when_asked(self, tell: Callable[[], None]) -> None:
+        """Call `tell` before the metrics are shown: for gauges that are known at any time, and change all the time."""
+        self._asked.append(tell)
+
     def text(self) -> bytes:
         """All metrics in the Prometheus text format."""
+        for tell in self._asked:
+            tell()
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -197,7 +262,8 @@ def _gauge(spec: MetricSpec, values: Iterable[tuple[Labels, float]]) -> Metric:
     return family
 
 
-def _histogram(spec: MetricSpec, histogram: _Histogram) -> Metric:
-    family = HistogramMetricFamily(spec.name, spec.help)
-    family.add_metric((), histogram.cumulative(), histogram.sum)
+def _histogram(spec: MetricSpec, histograms: Mapping[Labels, Histogram]) -> Metric:
+    family = HistogramMetricFamily(spec.name, spec.help, labels=spec.labels)
+    for labels, histogram in list(histograms.items()):
+        family.add_metric(labels, histogram.cumulative(), histogram.sum)
     return family

@@ -57,8 +57,57 @@ NODES_FENCED = MetricSpec(
     "crossdock_node_fenced", "counter", "Times that this process was taken for dead and began anew with empty hands."
 )
 LANES_MENDED = MetricSpec("crossdock_lanes_mended", "counter", "Lanes that waited without cause and were set going.")
+LANES_PASSED_ON = MetricSpec(
+    "crossdock_lanes_handed_on",
+    "counter",
+    "Lanes that this process gave to others, because it had more than its share.",
+)
+LANES_BUSY = MetricSpec("crossdock_lanes_busy", "gauge", "Lanes of this process in which a run is worked on.")
+LEASES_HELD = MetricSpec(
+    "crossdock_leases_held",
+    "gauge",
+    "What this process holds, by kind: runs outside of lanes, lanes, deliveries, bulk jobs.",
+    ("kind",),
+)
+NODES = MetricSpec(
+    "crossdock_nodes",
+    "gauge",
+    "Processes on this database as this one sees them, by role and state: working, leaving, or silent (no heartbeat "
+    "for half of the time after which others take its work over). One with several roles counts in each.",
+    ("role", "state"),
+)
+LEASE_LEFT = MetricSpec(
+    "crossdock_node_lease_seconds_left",
+    "gauge",
+    "How long this process may begin side effects without another heartbeat; it begins none at 0 and below.",
+)
+CLOCK_SKEW = MetricSpec(
+    "crossdock_node_clock_skew_seconds",
+    "gauge",
+    "How far this machine's clock is before the database's, or behind it (negative), at the last heartbeat.",
+)
+HEARTBEAT_SECONDS = MetricSpec(
+    "crossdock_heartbeat_seconds", "histogram", "Time of one heartbeat, to the database and back.", bounds=SECONDS
+)
+HEARTBEATS_FAILED = MetricSpec("crossdock_heartbeats_failed", "counter", "Heartbeats that could not be written.")
+NODES_BURIED = MetricSpec("crossdock_nodes_buried", "counter", "Processes that this one found dead.")
+DELIVERIES_RESCUED = MetricSpec(
+    "crossdock_deliveries_rescued", "counter", "Deliveries taken over from processes that died."
+)
+EVENT_LOOP_LAG = MetricSpec(
+    "crossdock_event_loop_lag_seconds",
+    "histogram",
+    "How late this process came to what was due: it has more to do than one core can, or something holds it up.",
+    bounds=SECONDS,
+)
 RUN_LATENCY = MetricSpec(
     "crossdock_run_latency_seconds", "histogram", "From acceptance of the call to the end of its run.", bounds=SECONDS
+)
+RUN_QUEUE = MetricSpec(
+    "crossdock_run_queue_seconds",
+    "histogram",
+    "From acceptance of the call to the first start of its run.",
+    bounds=SECONDS,
 )
 UNFINISHED = MetricSpec("crossdock_runs_unfinished", "gauge", "Runs that have not ended yet.", ("integration",))
 OLDEST_AGE = MetricSpec(
@@ -67,6 +116,19 @@ OLDEST_AGE = MetricSpec(
 BLOCKED_LANES = MetricSpec(
     "crossdock_lanes_blocked", "gauge", "Lanes whose head waits for an operator.", ("integration",)
 )
+LANE_DEPTH = MetricSpec(
+    "crossdock_lane_depth",
+    "gauge",
+    "Unfinished runs of the 20 deepest lanes whose head has been there for a minute.",
+    ("integration", "lane"),
+)
+LANE_AGE = MetricSpec(
+    "crossdock_lane_head_age_seconds",
+    "gauge",
+    "How long ago the call at the head of such a lane was accepted.",
+    ("integration", "lane"),
+)
+BULK_JOBS = MetricSpec("crossdock_bulk_jobs", "gauge", "Bulk jobs that have not ended yet, by state.", ("state",))
 DELIVERIES_FINISHED = MetricSpec(
     "crossdock_deliveries_finished", "counter", "Deliveries that came to a final state.", ("kind", "state")
 )
@@ -74,11 +136,56 @@ DELIVERY_ATTEMPTS = MetricSpec("crossdock_delivery_attempts", "counter", "Tries 
 DELIVERY_LATENCY = MetricSpec(
     "crossdock_delivery_latency_seconds", "histogram", "From the making of a delivery to its end.", bounds=SECONDS
 )
+DELIVERY_QUEUE = MetricSpec(
+    "crossdock_delivery_queue_seconds",
+    "histogram",
+    "From the making of a delivery to the first try to send it.",
+    bounds=SECONDS,
+)
+DELIVERIES_WAITING = MetricSpec(
+    "crossdock_deliveries_waiting", "gauge", "Deliveries that wait for their first or next try.", ("integration",)
+)
+DELIVERIES_OVERDUE = MetricSpec(
+    "crossdock_deliveries_overdue_seconds",
+    "gauge",
+    "How long ago the try of a delivery that still waits was due.",
+    ("integration",),
+)
 COMMIT_ROWS = MetricSpec("crossdock_commit_changes", "histogram", "Changes that shared one commit.", bounds=ROWS)
 COMMIT_SECONDS = MetricSpec("crossdock_commit_seconds", "histogram", "Time of one shared commit.", bounds=SECONDS)
 STORE_UNAVAILABLE = MetricSpec(
     "crossdock_store_unavailable", "counter", "Times that the database could not be written or read."
 )
+CHANGES_WAITING = MetricSpec("crossdock_changes_waiting", "gauge", "Changes of this process that wait for a commit.")
+DATABASE_SECONDS = MetricSpec(
+    "crossdock_database_seconds",
+    "histogram",
+    "Time of what is asked of the database apart from shared commits, by kind: read (its wait for a free connection "
+    "included) or change (a transaction of its own).",
+    ("kind",),
+    bounds=SECONDS,
+)
+DATABASE_WAIT = MetricSpec(
+    "crossdock_database_wait_seconds",
+    "histogram",
+    "How long reads waited for one of this process's connections to be free.",
+    bounds=SECONDS,
+)
+DATABASE_STATEMENTS = MetricSpec(
+    "crossdock_database_statements",
+    "counter",
+    "Statements sent to PostgreSQL, those that begin and end transactions included; none are counted on SQLite.",
+)
+DATABASE_CONTENDED = MetricSpec(
+    "crossdock_database_contended",
+    "counter",
+    "Transactions that met another one and were tried again: deadlock, serialization or lock.",
+    ("reason",),
+)
+CONNECTIONS_MADE = MetricSpec(
+    "crossdock_database_connections_made", "counter", "Connections made for writing: the first, and one for each loss."
+)
+CONNECTIONS_LOST = MetricSpec("crossdock_database_connections_lost", "counter", "Connections for writing that broke.")
 
 WORKER_PROCESSES = MetricSpec(
     "crossdock_worker_processes", "gauge", "Processes for isolated functions and for JSONata.", ("of", "state")

@@ -189,6 +189,7 @@ class OwnedLanes:
         """Find lanes of this node that wait without cause, and set them going."""
         if not self._sources.epoch.may_act():
             return  # that is the cause
+        self._observe.lanes_handed_on(len(leaving))
         node_id, before = self._sources.node_id, later(self._sources.now(), -STALLED_SECONDS)
         for stalled in await self._store.read(stalled_lanes, node_id, before):
             lane = self._lanes.get(stalled.id)
@@ -247,6 +248,11 @@ def _surplus(owned: Mapping[str, int], node_id: str, runners: set[str]) -> int:
     """How many lanes a node should hand on; 0 when it is near its share."""
     mine = owned.get(node_id, 0)
     share = -(-sum(owned.get(runner, 0) for runner in runners) // len(runners))
+    @property
+    def busy(self) -> int:
+        """How many of them have a run in work."""
+        return sum(not lane.is_idle for lane in self._lanes.values())
+
     if mine <= share * UNEVEN + UNEVEN_LANES:
         return 0
     return min(mine - share, HANDED_ON_AT_ONCE)

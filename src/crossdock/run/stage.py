@@ -21,6 +21,7 @@ from crossdock.model.errors import CrossdockError, StoreUnavailable, Unrecordabl
 from crossdock.model.leases import HeldLeases
 from crossdock.model.outcome import Failure, Json, Result, StepOutcome
 from crossdock.model.run import JournalEntry, LeasedRun
+from crossdock.model.time import seconds_between
 from crossdock.model.verdict import Outcome
 from crossdock.observe import (
     LOOK_FAILED,
@@ -196,6 +197,8 @@ class RunStage:
 
     async def perform(self, run: LeasedRun) -> Ending:
         """Take a leased run through its workflow; how it ended. LeaseLost when it is somebody else's by now."""
+        if run.attempts == 1 and not run.journal:
+            self._observe.run_begun(seconds_between(run.event.received_at, self._sources.now()))
         if self._tracer is None:
             return await self._perform(run, self._ports)
         name = self._name_of(run.event.integration_id)
@@ -478,3 +481,8 @@ class RunStage:
     @property
     def in_work(self) -> int:
         return self._slots.in_use
+
+    @property
+    def leases(self) -> int:
+        """Runs that this node holds, those in lanes apart."""
+        return len(self._held)

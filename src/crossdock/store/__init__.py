@@ -14,7 +14,16 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from crossdock.store.apart import Apart
-from crossdock.store.database import READ_SECONDS, READERS, Database, Dialect, LockFile, lock_file, open_database
+from crossdock.store.database import (
+    READ_SECONDS,
+    READERS,
+    Database,
+    Dialect,
+    LockFile,
+    count_statements,
+    lock_file,
+    open_database,
+)
 from crossdock.store.migrate import migrate
 from crossdock.store.permits import Permits
 from crossdock.store.record import CommitObserver, DatabaseObserver, HotChange, Recorder, Unobserved
@@ -34,6 +43,8 @@ class Store:
     ) -> None:
         self.database = database
         self._observer = observer or Unobserved()
+        if observer is not None:
+            count_statements(database, observer.sent)
         self._recorder = Recorder(database, observe_commit, self._observer)
         self._apart = Apart(database) if database.dialect == "postgresql" else None
         self.permits = Permits(database) if database.dialect == "postgresql" else None
@@ -81,6 +92,7 @@ class Store:
         asked_at = monotonic()
 
         def work() -> T:
+            self._observer.waited(monotonic() - asked_at)
             answer = self.database.read(lambda c: query(c, *arguments, **named), asked_at + READ_SECONDS)
             self._observer.answered("read", monotonic() - asked_at)
             return answer

@@ -349,10 +349,10 @@ def list_lanes(connection: Connection, integration_id: str, after: str, limit: i
         .where(IS_UNFINISHED)
         .order_by(run.c.lane_id)
     )
-    return [_lane_state(row) for row in connection.execute(query)]
+    return [lane_state(row) for row in connection.execute(query)]
 
 
-def _lane_state(row: Any) -> LaneState:
+def lane_state(row: Any) -> LaneState:
     return LaneState(
         id=row.lane_id,
         key=row.key,

@@ -41,12 +41,20 @@ class NodeRow:
     is_leaving: bool = False
     stance: str = ""
     """As `write_stance` makes it; empty before the second heartbeat."""
+    clock_skew: int = 0
+    """Microseconds by which its clock was before the database's at its last heartbeat; negative: behind it."""
+    key_ids: str = ""
+    """Comma-separated: the master keys with which it opens secrets."""
+    hears: bool = True
+    """Whether it hears what other nodes tell; else it finds it by looking."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """What a node tells of itself with each heartbeat."""
 
+    key_ids: str = ""
+    hears: bool = True
     stance: str = ""
 
 
@@ -77,8 +85,13 @@ def register_node(connection: Connection, row: NodeRow) -> None:
 
 def beat(connection: Connection, node_id: str, now: Instant, condition: Condition | None = None) -> Pulse:
     """Say that a node lives, and hear of the others. It is not known any more when others have taken it for dead."""
+    at = database_now(connection, now)
     told = asdict(condition) if condition is not None else {}
-    statement = update(node).where(node.c.id == node_id).values(heartbeat_at=database_now(connection, now), **told)
+    statement = (
+        update(node)
+        .where(node.c.id == node_id)
+        .values(heartbeat_at=at, clock_skew=literal(now, BigInteger) - at, **told)
+    )
     is_known = connection.execute(statement).rowcount == 1
     return Pulse(is_known, tuple(list_nodes(connection)))
 

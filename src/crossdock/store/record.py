@@ -63,6 +63,12 @@ class DatabaseObserver(Protocol):
 
     def contended(self, reason: str, /) -> None:
         """A transaction met another one and is tried again: `deadlock`, `serialization` or `lock`."""
+    def waited(self, seconds: float, /) -> None:
+        """A read waited so long for one of the connections to be free."""
+
+    def sent(self, /) -> None:
+        """A statement goes to PostgreSQL."""
+
 
     def connected(self, /) -> None:
         """The recorder has a new connection: the first one, or one after a loss."""
@@ -77,6 +83,10 @@ class Unobserved:
     def answered(self, kind: Literal["commit", "change", "read"], seconds: float, /) -> None: ...
 
     def contended(self, reason: str, /) -> None: ...
+
+    def waited(self, seconds: float, /) -> None: ...
+
+    def sent(self, /) -> None: ...
 
     def connected(self, /) -> None: ...
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 
 from crossdock.model.bulk import BulkKind, BulkState
@@ -474,6 +475,9 @@ node = Table(
     Column("address", String, nullable=False, server_default=""),  # where it listens
     Column("is_leaving", Boolean, nullable=False, server_default=false()),  # it finishes what it has, and takes nothing
     Column("stance", Text, nullable=False, server_default=""),  # what it tells of its work, as JSON
+    Column("clock_skew", BigInteger, nullable=False, server_default="0"),  # microseconds before the database's clock
+    Column("key_ids", String, nullable=False, server_default=""),  # comma-separated: the master keys that it has
+    Column("hears", Boolean, nullable=False, server_default=true()),  # what other nodes tell
 )
 
 duty = Table(  # what is done once for all nodes: whoever takes it when it is due, does it this time

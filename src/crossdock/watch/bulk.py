@@ -98,6 +98,11 @@ class BulkWork:
     def _ended(self, token: str, _: asyncio.Task[None]) -> None:
         del self._tasks[token]
 
+    @property
+    def leases(self) -> int:
+        """Jobs that this node works on."""
+        return len(self._tasks)
+
     async def settle(self) -> None:
         """Wait until no job is being worked on here."""
         while self._tasks:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from crossdock import __version__, observe
 from crossdock.clock import Sources, new_id, new_token
 from crossdock.model.epoch import Member, Witness
 from crossdock.model.errors import StoreUnavailable
+from crossdock.model.node_state import judge_node
 from crossdock.model.run import LeasedRun
-from crossdock.model.time import Instant
+from crossdock.model.time import SECOND, Instant, seconds_between
 from crossdock.observe import Observe
 from crossdock.store import Store
 from crossdock.store.bulk_jobs import free_jobs
@@ -102,9 +104,11 @@ class Liveness:
         try:
             pulse = await self._store.write_apart(beat, self._epoch.node_id, self._sources.now(), condition)
         except StoreUnavailable as error:
+            self._observe.heartbeat_failed()
             seconds_left = self._epoch.seconds_left
             observe.emit(observe.HEARTBEAT_FAILED, reason=str(error), seconds_left=seconds_left)
             return
+        self._observe.heartbeat(self._monotonic() - started)
         if not pulse.is_known:
             await self._begin_anew()
             return
@@ -113,6 +117,17 @@ class Liveness:
         heartbeats = {row.id: row.heartbeat_at for row in pulse.nodes if row.id != self._epoch.node_id}
         for node_id in self._witness.look(heartbeats, self._monotonic()):
             self._dead[node_id] = heartbeats[node_id]
+        self._count_nodes(pulse.nodes)
+
+    def _count_nodes(self, nodes: Sequence[NodeRow]) -> None:
+        """Ages are those of the database's clock, which this heartbeat has just told."""
+        own = next(row for row in nodes if row.id == self._epoch.node_id)
+        states: Counter[tuple[str, str]] = Counter()
+        for row in nodes:
+            age = seconds_between(row.heartbeat_at, own.heartbeat_at)
+            state = judge_node(age, self._ttl, is_leaving=row.is_leaving)
+            states.update((role, state.value) for role in _roles(row))
+        self._observe.set_nodes(states, own.clock_skew / SECOND)
 
     async def _begin_anew(self) -> None:
         """Others have taken this node for dead, and what it held with it: a new epoch begins, with empty hands."""
@@ -130,6 +145,7 @@ class Liveness:
         if self._dead or self._store.dialect == "sqlite":
             silent, self._dead = self._dead, {}
             dead.update(await self._store.write(bury, self._epoch.node_id, silent))
+            self._observe.nodes_buried(len(dead))
         if dead or self._monotonic() >= self._sweep_at:
             self._sweep_at = self._monotonic() + SWEEP_SECONDS
             dead.update(await self._store.read(unregistered_holders))
@@ -143,6 +159,7 @@ class Liveness:
         await self._store.write(free_jobs, dead)
         if rescued.queued or rescued.lost or deliveries:
             self._observe.runs_rescued(rescued.queued + len(rescued.lost))
+            self._observe.deliveries_rescued(deliveries)
             observe.emit(
                 observe.RUNS_TAKEN_OVER,
                 nodes=dead,
@@ -187,5 +204,8 @@ class Liveness:
 
 
 def _member(row: NodeRow) -> Member:
-    roles = frozenset(filter(None, row.roles.split(",")))
-    return Member(row.id, roles, row.is_leaving, read_stance(row.stance))
+    return Member(row.id, _roles(row), row.is_leaving, read_stance(row.stance))
+
+
+def _roles(row: NodeRow) -> frozenset[str]:
+    return frozenset(filter(None, row.roles.split(",")))

@@ -1,10 +1,10 @@
-"""The catalog of external systems, tokens, settings and nodes."""
+"""The catalog of external systems, tokens, settings, nodes and what waits for them."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Depends, Response
 
-from crossdock.api import documents
+from crossdock.api import documents, fleet_documents
 from crossdock.api.answering import answer, answer_nothing, answer_page
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
@@ -50,8 +50,13 @@ async def list_settings(cases: Cases, who: Who) -> Response:
     return answer_page(Page(cases.settings()))
 
 
-@routes.get("/nodes", **reads(PageOf[documents.Node]))
+@routes.get("/nodes", **reads(PageOf[fleet_documents.Node]))
 async def list_nodes(cases: Cases, who: Who) -> Response:
-    """The processes that work on this database."""
-    who.require("viewer")
-    return answer_page(Page(await cases.nodes()))
+    """The processes that work on this database: their state, their clocks, and what they hold."""
+    return answer_page(await cases.fleet.nodes(who))
+
+
+@routes.get("/backlog", **reads(PageOf[fleet_documents.Backlog]))
+async def list_backlog(cases: Cases, who: Who, limit: Limit = PAGE, cursor: Cursor = None) -> Response:
+    """The integrations with unfinished work, the one with most first; and their deepest lanes with why each waits."""
+    return answer_page(await cases.fleet.backlog(who, limit=limit, cursor=cursor))
