@@ -11,6 +11,7 @@ from typing import Protocol
 
 from crossdock import observe
 from crossdock.catalog import Catalog
+from crossdock.clock import Sources
 from crossdock.deliver.stage import DeliverStage
 from crossdock.manage.tokens import Tokens
 from crossdock.observe import Observe
@@ -23,6 +24,7 @@ from crossdock.store import Store
 from crossdock.store.configuration import configuration_number
 from crossdock.store.signals import Signals, Topic
 from crossdock.watch.bulk import BulkWork
+from crossdock.watch.duties import once_for_all
 from crossdock.watch.liveness import Liveness
 from crossdock.watch.skew import Skew
 from crossdock.watch.turns import Turn
@@ -34,6 +36,7 @@ class Parts(Protocol):
     """The parts of a node that have something to do again and again."""
 
     settings: Settings
+    sources: Sources
     store: Store
     signals: Signals
     metrics: Observe
@@ -68,9 +71,6 @@ def turns_of(node: Parts) -> list[Turn]:
         Turn("configuration", 2.0, lambda: _refresh_configuration(node), alarm=_bell(signals, Topic.CONFIGURATION)),
         Turn("functions", 1.0, lambda: _refresh_functions(node)),
         Turn("clocks ahead", 30.0, node.skew.pull_back),
-        Turn("orphans", 5.0, node.upkeep.cancel_orphans),
-        Turn("retention", 60.0, node.upkeep.forget),
-        Turn("retention of bulk jobs", 60.0, node.bulk.forget),
     ]
     if "run" in node.settings.roles:
         Turn("measure all", lambda: node.measuring.pause_seconds, node.measuring.measure),
@@ -78,7 +78,6 @@ def turns_of(node: Parts) -> list[Turn]:
         turns += [
             Turn("bulk jobs", lambda: signals.poll_seconds / 2, node.bulk.look, alarm=_bell(signals, Topic.BULK)),
             Turn("lanes that stand still", 5.0, node.run.lanes.mend),
-            Turn("forgotten lanes", 60.0, node.run.lanes.wake_forgotten),
         ]
     if not is_alone:
         turns += [
@@ -86,7 +85,23 @@ def turns_of(node: Parts) -> list[Turn]:
             Turn("answers", lambda: signals.poll_seconds / 4, node.receive.look_for_answers, alarm=_answer_bell(node)),
             Turn("sharing of lanes", 5.0, node.run.lanes.share),
         ]
-    return turns
+    duties = _duties_of(node)
+    return turns + (duties if is_alone else [once_for_all(duty, node.store, node.sources) for duty in duties])
+
+
+def _duties_of(node: Parts) -> list[Turn]:
+    """What is done once for all nodes."""
+    is_alone = node.store.dialect == "sqlite"
+    duties = [
+        Turn("orphans", 5.0 if is_alone else 10.0, node.upkeep.cancel_orphans),
+        Turn("retention", 60.0, node.upkeep.forget),
+        Turn("retention of bulk jobs", 60.0, node.bulk.forget),
+    ]
+    if "run" in node.settings.roles:
+        duties.append(Turn("forgotten lanes", 60.0, node.run.lanes.wake_forgotten))
+    if not is_alone:
+        duties.append(Turn("retention of rate limits", 60.0, node.upkeep.forget_permits))
+    return duties
 
 
 def wire_signals(node: Parts) -> None:

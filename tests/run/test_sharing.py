@@ -176,10 +176,11 @@ async def test_runs_of_a_node_that_stops_go_on_elsewhere(here: Neighbour, there:
 
 async def test_workflows_without_side_effects_are_not_limited(here: Neighbour, there: Neighbour) -> None:
     pure: Any = [{"id": "t", "transform": {"a": 1}}]
-    for node in (here, there):
-        await node.yard.add("int_a", pure, concurrency=1)
+    live = [await node.yard.add("int_a", pure, concurrency=1) for node in (here, there)]
     await join(here, there)
-
     for node in (here, there):
-        event_id = await node.yard.accepted()
-        assert (await node.yard.until(event_id, "succeeded")).attempts == 1
+        await node.yard.until(await node.yard.accepted(), "succeeded")  # it is known to be pure from now on
+
+    offers = [node.yard.stage.offer(each) for node, each in zip((here, there), live, strict=True) for _ in range(2)]
+
+    assert None not in offers

@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, delete, select
 
+from crossdock.clock import system_now
 from crossdock.model.tally import Tally
+from crossdock.model.time import later
+from crossdock.model.trigger import RateLimit
 from crossdock.store import Store, schema
 from crossdock.store.accept import DedupeKey
 from crossdock.store.claims import cancel_waiting
 from crossdock.store.lanes import LaneRelease, acquire_lanes
+from crossdock.store.permits import Ask, take_permits
 from crossdock.watch.upkeep import Upkeep
 from tests.support.held import HeldClock
 from tests.support.runs import Runs, count
@@ -125,6 +129,19 @@ async def test_dedupe_keys_and_lanes_that_nobody_needs_are_forgotten(world: Worl
 
     assert await world.yard.store.read(count, "dedupe") == 0
     assert await world.yard.store.read(count, "lane") == 0
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_calls_that_no_rate_limit_looks_at_any_more_are_forgotten(world: World, clock: HeldClock) -> None:
+    await world.yard.add(rate_limit=RateLimit(9, DAY))
+    asks = [Ask(name, RateLimit(9, DAY)) for name in ("int_a", "int_gone")]
+    for days in (9, 2, 0):
+        await world.yard.store.write(take_permits, asks, later(system_now(), -days * DAY))
+
+    await world.upkeep.forget_permits()
+
+    kept = select(schema.rate_use.c.integration_id)
+    assert await world.yard.store.read(lambda c: list(c.execute(kept).scalars())) == ["int_a", "int_gone"]
 
 
 async def test_a_large_past_is_forgotten_in_slices(world: World, clock: HeldClock) -> None:

@@ -16,6 +16,7 @@ from crossdock.store import Store
 from crossdock.store.backlog import add_rejections, blocked_lanes, count_backlog
 from crossdock.store.deliveries import cancel_deliveries_of
 from crossdock.store.keys import KeyUse, record_use
+from crossdock.store.permits import forget_permits
 from crossdock.store.retention import (
     cancel_runs_of,
     forget_dedupe_keys,
@@ -109,6 +110,11 @@ class Upkeep:
             after = (await self._store.write(forget_lanes, later(now, -LANE_KEPT_SECONDS), SLICE, after)).after
         if removed:
             observe.emit(observe.RETENTION_SWEPT, events=removed)
+
+    async def forget_permits(self) -> None:
+        """Delete counts of calls that no rate limit looks at any more."""
+        limits = {i: live.integration.trigger.rate_limit for i, live in self._catalog.snapshot.by_id.items()}
+        await self._store.write(forget_permits, {i: limit.per for i, limit in limits.items() if limit is not None})
 
     async def _forget_events_of(self, integration_id: str, before: Instant) -> int:
         """Slice by slice, with as long a pause after each as it took: half of the writer is everybody else's."""
