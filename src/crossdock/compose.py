@@ -246,9 +246,9 @@ class Node:
             address=self.settings.url_at(self.settings.port),
             condition=self._condition,
         )
-
         self.measuring = Measuring(store, self.metrics, self._held, sources=sources)
         self.readiness = ReadinessCheck(store, sources)
+
     # --- what happens to nodes -------------------------------------------------------------------------------------
 
     def _condition(self) -> Condition:
@@ -338,8 +338,8 @@ class Node:
             bulk_jobs=BulkJobs(ports, integrations, stages),
             master_key=MasterKey(store, self.vault, system_now),
             stats=Stats(store, system_now),
-            apply=Apply(integrations, connections),
             fleet=Fleet(store, self.sources, settings.lease_ttl),
+            apply=Apply(integrations, connections),
             settings=settings.describe,
         )
 
@@ -421,8 +421,8 @@ class Node:
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop in order; running work gets up to `grace_seconds`, then it is handed back."""
-        with contextlib.suppress(StoreUnavailable):
         self.readiness.is_leaving = True
+        with contextlib.suppress(StoreUnavailable):
             await self.liveness.announce_leaving()
         await self.server.stop(grace_seconds)
         await self.run.stop(grace_seconds)

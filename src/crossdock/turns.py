@@ -26,9 +26,9 @@ from crossdock.store.signals import Signals, Topic
 from crossdock.watch.bulk import BulkWork
 from crossdock.watch.duties import once_for_all
 from crossdock.watch.liveness import Liveness
+from crossdock.watch.measuring import Measuring
 from crossdock.watch.skew import Skew
 from crossdock.watch.turns import Turn
-from crossdock.watch.measuring import Measuring
 from crossdock.watch.upkeep import Upkeep
 
 
@@ -51,10 +51,10 @@ class Parts(Protocol):
     liveness: Liveness
     upkeep: Upkeep
     skew: Skew
+    measuring: Measuring
 
     async def beat(self) -> None: ...
 
-    measuring: Measuring
 
 def turns_of(node: Parts) -> list[Turn]:
     """What this node does again and again."""
@@ -68,13 +68,13 @@ def turns_of(node: Parts) -> list[Turn]:
         Turn("counts", 2.0, node.upkeep.write_counts),
         Turn("token use", 10.0, node.tokens.record_uses),
         Turn("measure", 2.0 if is_alone else 5.0, node.upkeep.measure),
+        Turn("measure all", lambda: node.measuring.pause_seconds, node.measuring.measure),
+        Turn("event loop", 0.5, node.measuring.feel_the_loop),
         Turn("configuration", 2.0, lambda: _refresh_configuration(node), alarm=_bell(signals, Topic.CONFIGURATION)),
         Turn("functions", 1.0, lambda: _refresh_functions(node)),
         Turn("clocks ahead", 30.0, node.skew.pull_back),
     ]
     if "run" in node.settings.roles:
-        Turn("measure all", lambda: node.measuring.pause_seconds, node.measuring.measure),
-        Turn("event loop", 0.5, node.measuring.feel_the_loop),
         turns += [
             Turn("bulk jobs", lambda: signals.poll_seconds / 2, node.bulk.look, alarm=_bell(signals, Topic.BULK)),
             Turn("lanes that stand still", 5.0, node.run.lanes.mend),
