@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from time import monotonic
 
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from crossdock.model.errors import StoreUnavailable
@@ -26,6 +27,11 @@ _CONTENDED = {"40001": "serialization", "40P01": "deadlock", "55P03": "lock"}
 _LIMIT_EXCEEDED = "54"
 """A value too large for it: it would be refused again and again."""
 _SQLITE_ERROR = 1
+_SQLITE_FULL = (13, 10)
+"""SQLITE_FULL; and SQLITE_IOERR, which a quota or a limit of file sizes gives."""
+_SQLITE_READONLY = 8
+_DISK_FULL = "53100"
+_READ_ONLY = "25006"
 
 
 def is_unavailable(error: Exception) -> bool:
@@ -59,6 +65,23 @@ def unavailable(error: Exception) -> StoreUnavailable:
     if isinstance(error, StoreUnavailable):
         return error
     return StoreUnavailable("the database can't be used at the moment; try again shortly")
+
+
+def advice(error: BaseException, url: URL) -> str:
+    """What whoever reads the log can do about a database that can't be used."""
+    place = url.database if url.get_backend_name() == "sqlite" else f"the database server {url.host or 'of the URL'}"
+    cause = getattr(error, "orig", None)
+    code = (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF  # extended codes have the general one in this byte
+    state = getattr(cause, "sqlstate", None) or ""
+    if code in _SQLITE_FULL or state == _DISK_FULL:
+        what = f"make room on the disk of {place}"
+    elif code == _SQLITE_READONLY or state.startswith(_READ_ONLY):
+        what = f"see why {place} may not be written to"
+    elif code:
+        what = f"see what else uses {place}"
+    else:
+        what = f"see whether {place} runs and can be reached"
+    return f"{what}; Crossdock goes on by itself"
 
 
 def _state(error: DBAPIError) -> str:

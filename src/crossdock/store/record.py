@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from crossdock import observe
 from crossdock.model.errors import CrossdockError, Misconfigured, StoreUnavailable, Unrecordable
 from crossdock.store.database import Database
-from crossdock.store.outages import contention, is_lost, is_unavailable, unavailable
+from crossdock.store.outages import advice, contention, is_lost, is_unavailable, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -308,7 +308,8 @@ class Recorder:
     def _say_lost(self, error: Exception) -> None:
         if not self._is_lost:
             self._is_lost = True
-            observe.emit(observe.STORE_LOST, reason=str(getattr(error, "orig", None) or error))
+            reason = str(getattr(error, "orig", None) or error)
+            observe.emit(observe.STORE_LOST, reason=reason, advice=advice(error, self._database.url))
 
     def _say_recovered(self) -> None:
         if self._is_lost:
