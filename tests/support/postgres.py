@@ -94,6 +94,19 @@ class OwnServer(ForeignServer):
     def port(self) -> int:
         return self._port
 
+    @property
+    def folder(self) -> Path:
+        """Its own folder, with its data in `data`: where its user may write."""
+        return self._folder
+
+    def run_program(self, name: str, *arguments: str) -> str:
+        """Run one of PostgreSQL's programs, `pg_dump` for example, as the server's user; what it printed."""
+        command = as_owner(self._owner, [str(self._programs / name), *arguments])
+        done = subprocess.run(command, cwd=self._folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"{name} failed: {done.stdout}{done.stderr}")
+        return done.stdout
+
     def start(self) -> None:
         """Start it and wait until it lets someone in."""
         command = [str(self._programs / "postgres"), "-D", str(self._data), "-p", str(self._port)]
