@@ -23,7 +23,7 @@ import uvloop
 from crossdock import __version__, observe
 from crossdock.api import UseCases, create_api
 from crossdock.catalog import Catalog
-from crossdock.clock import Sources, new_id, system_fraction, system_monotonic, system_now
+from crossdock.clock import Passage, Sources, new_id, system_fraction, system_monotonic, system_now
 from crossdock.deliver.preview import preview_reply
 from crossdock.deliver.stage import DeliverStage
 from crossdock.manage.actor import Actor
@@ -173,7 +173,8 @@ class Node:
         self.settings = settings
         is_alone = settings.database_url.startswith("sqlite")
         self.epoch = Epoch(new_id("node"), system_monotonic, is_alone=is_alone)
-        self.sources = Sources(system_now, system_fraction, self.epoch)
+        gate = OPEN if is_alone else Passage(self.epoch)
+        self.sources = Sources(system_now, system_fraction, self.epoch, gate)
         self.metrics = Observe()
         self.tracer = open_tracer(settings.traces, self.sources.node_id, self.metrics, clock=system_now)
         database = open_database(settings.database_url, settings.secret("database_direct"))
@@ -182,14 +183,14 @@ class Node:
         self.signals = open_signals(database, self.epoch, self.metrics.signals)
         self.catalog = Catalog(self.store, self.vault, settings.sqlite_path, self.signals)
         isolation = Isolation(settings.processes, settings.process_memory * 1024**2, settings.process_environment)
-        self.functions = Functions(settings.workflows, settings.threads, isolation)
+        self.functions = Functions(settings.workflows, settings.threads, isolation, gate=gate)
         self.demo = _demo(settings)
         targets = settings.allowed_targets
         opened = self.demo.allowed_networks if self.demo else ()
         self.guard = Guard((*targets.networks, *opened), targets.hosts)
-        self.sender = HttpSender(self.guard, system_now)
+        self.sender = HttpSender(self.guard, system_now, gate=gate)
         self.caller = HttpCaller(self.sender)
-        self.databases = Databases(self.guard, _sqlite_files(settings))
+        self.databases = Databases(self.guard, _sqlite_files(settings), gate=gate)
         self.outside = Outside(
             self.functions, self.caller, self.databases, self.catalog.connection, self.catalog.target
         )

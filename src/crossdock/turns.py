@@ -60,11 +60,16 @@ def turns_of(node: Parts) -> list[Turn]:
     """What this node does again and again."""
     is_alone = node.store.dialect == "sqlite"
     signals = node.signals
+
+    def strays() -> float:
+        """Commits whose answers are lost leave strays: two looks find them, a second apart after an outage."""
+        return 1.0 if node.store.has_just_recovered else 10.0
+
     turns = [
         Turn("heartbeat", node.settings.heartbeat, node.beat),
         Turn("rescue", min(1.0, node.settings.lease_ttl / 2), node.liveness.rescue),
-        Turn("stray runs", 10.0, node.run.return_strays),
-        Turn("stray deliveries", 10.0, node.deliver.return_strays),
+        Turn("stray runs", strays, node.run.return_strays, alarm=_recovery_bell(node.store)),
+        Turn("stray deliveries", strays, node.deliver.return_strays, alarm=_recovery_bell(node.store)),
         Turn("counts", 2.0, node.upkeep.write_counts),
         Turn("token use", 10.0, node.tokens.record_uses),
         Turn("measure", 2.0 if is_alone else 5.0, node.upkeep.measure),
@@ -120,6 +125,13 @@ def _bell(signals: Signals, topic: Topic) -> asyncio.Event:
     """An alarm that signals of a topic set."""
     bell = asyncio.Event()
     signals.on(topic, lambda _: bell.set())
+    return bell
+
+
+def _recovery_bell(store: Store) -> asyncio.Event:
+    """An alarm that is set when the database is back."""
+    bell = asyncio.Event()
+    store.on_recovered(bell.set)
     return bell
 
 

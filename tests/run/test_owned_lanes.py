@@ -43,7 +43,7 @@ class ToNeighbour(Signals):
         if topic is Topic.LANES:
             self.neighbour.stage.seek_lanes()
         elif topic is Topic.LANE:
-            self.neighbour.stage.lanes_told([word])
+            self.neighbour.stage.lanes.changes_told([word])
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ async def test_a_node_with_more_than_its_share_hands_lanes_on_between_two_runs(y
     tails = [await here.accepted(body=body(f"{key}-2", key)) for key in keys]
     await here.until_calls(12)
 
-    await here.stage.share_lanes()
+    await here.stage.lanes.share()
     here.open(*(f"{key}-1" for key in keys))
     for head in heads:
         await here.until(head, "succeeded")
@@ -146,7 +146,7 @@ async def test_a_node_without_company_keeps_all_lanes(yards: tuple[Yard, Yard], 
         await here.accepted(body=body(f"n{n}", f"k{n}"))
     await here.until_calls(10)
 
-    await here.stage.share_lanes()
+    await here.stage.lanes.share()
 
     assert await store.read(count_lanes_by_node) == {NODE: 10}
 
@@ -160,7 +160,7 @@ async def test_a_lane_that_its_owner_knows_nothing_of_is_mended(
     event_id = await _left_behind(here, there)
     clock.advance(60)
 
-    await there.stage.mend_lanes()
+    await there.stage.lanes.mend()
 
     there.open("one")
     await there.until(event_id, "succeeded")
@@ -183,7 +183,7 @@ async def test_a_lane_that_was_taken_for_empty_is_mended(yards: tuple[Yard, Yard
     await store.write(take_away, LANE, lease_node=None, lease_token=None, dormant=True)
     there.clock.advance(60)
 
-    await there.stage.wake_forgotten_lanes()
+    await there.stage.lanes.wake_forgotten()
 
     there.open("one")
     await there.until(event_id, "succeeded")
@@ -197,7 +197,7 @@ async def test_a_lane_that_is_worked_on_needs_no_mending(yards: tuple[Yard, Yard
     await here.until_calls(1)
     clock.advance(3_600)
 
-    await here.stage.mend_lanes()
+    await here.stage.lanes.mend()
 
     assert mended(here) == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -283,3 +284,20 @@ async def test_a_stale_attempt_is_refused_though_the_right_one_shares_its_commit
     assert await asyncio.gather(*futures) == [False, True]
     shown = await Ledger(store).shown(owed.id)
     assert [tried.status for tried in shown.tries] == [200]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_it_is_told_when_the_database_is_back(store: Store, clock: HeldClock) -> None:
+    """Answers to commits may have been lost: whoever holds leases looks for them."""
+    back = asyncio.Event()
+    store.on_recovered(back.set)
+    assert not store.has_just_recovered
+
+    await store.read(cut_writers)
+    async with asyncio.timeout(20):
+        while not back.is_set():
+            with contextlib.suppress(StoreUnavailable):
+                await store.submit(Runs(store, clock.now).change(an_event(clock.now)))
+            await asyncio.sleep(0)
+
+    assert store.has_just_recovered

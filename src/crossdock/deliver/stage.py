@@ -176,8 +176,8 @@ class DeliverStage:
         assert task is not None
         self._sending.add(task)
         try:
-            if not self._sources.epoch.may_act():
-                await self._sources.epoch.passage()
+            if not self._sources.gate.may_act():
+                await self._sources.gate.passage()
             return await self._send(delivery)
         except asyncio.CancelledError:  # only `stop` and `abandon` cancel, and want this one handed back
             return _settle(delivery, DeliveryMove.HAND_BACK, self._sources.now())

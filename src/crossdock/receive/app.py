@@ -51,6 +51,9 @@ EVENT = "crossdock.event"
 COMMITS_WAITING = 4_096
 """More recorded changes than this in the queue means that the database can't keep up: refuse at the door."""
 
+SILENCE_SECONDS = 2.0
+"""A commit that has no answer for so long may get none: whoever comes now is not to wait for it."""
+
 _EVENT_ID = re.compile(r"evt_[0-9a-zA-Z_-]{1,64}")
 
 _REASONS: dict[type[Refused], str] = {
@@ -180,6 +183,8 @@ class ReceiveApp:
 
     async def _check_room(self, live: LiveIntegration) -> None:
         integration = live.integration
+        if self._store.stalled_seconds > SILENCE_SECONDS or not self._epoch.may_act():
+            raise StoreUnavailable("the database does not answer; try again shortly", 1)
         if self._store.waiting > COMMITS_WAITING:
             raise StoreUnavailable("the database can't keep up with the calls; try again shortly", 1)
         if self._is_full(integration.id):

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from crossdock.clock import Sources, new_token
+from crossdock.model.errors import StoreUnavailable
 from crossdock.model.run import LeasedRun
 from crossdock.model.states import RunState
 from crossdock.model.time import later, seconds_between
-from crossdock.observe import LANE_MENDED, LANE_STUMBLED, LANES_HANDED_ON, Observe, emit
+from crossdock.observe import LANE_MENDED, LANE_STUMBLED, LANES_HANDED_ON, LOOK_FAILED, Observe, emit
 from crossdock.run.lanes import LaneDriver, LaneLost, OwnedLane
 from crossdock.run.walk import LeaseLost
 from crossdock.store import Store
@@ -134,6 +135,10 @@ class OwnedLanes:
                 self._observe.lease_lost("lane")
                 self._disown(lane)
                 return
+            except StoreUnavailable as error:
+                emit(LOOK_FAILED, reason=str(error))
+                lane.forget()
+                await asyncio.sleep(PAUSE_SECONDS)
             except Exception as error:
                 emit(LANE_STUMBLED, error=error, lane=lane.id)
                 lane.forget()
@@ -184,12 +189,12 @@ class OwnedLanes:
         for lane in leaving:
             lane.leave()
         emit(LANES_HANDED_ON, count=len(leaving))
+        self._observe.lanes_handed_on(len(leaving))
 
     async def mend(self) -> None:
         """Find lanes of this node that wait without cause, and set them going."""
         if not self._sources.epoch.may_act():
             return  # that is the cause
-        self._observe.lanes_handed_on(len(leaving))
         node_id, before = self._sources.node_id, later(self._sources.now(), -STALLED_SECONDS)
         for stalled in await self._store.read(stalled_lanes, node_id, before):
             lane = self._lanes.get(stalled.id)
@@ -243,16 +248,16 @@ class OwnedLanes:
     def __len__(self) -> int:
         return len(self._lanes)
 
-
-def _surplus(owned: Mapping[str, int], node_id: str, runners: set[str]) -> int:
-    """How many lanes a node should hand on; 0 when it is near its share."""
-    mine = owned.get(node_id, 0)
-    share = -(-sum(owned.get(runner, 0) for runner in runners) // len(runners))
     @property
     def busy(self) -> int:
         """How many of them have a run in work."""
         return sum(not lane.is_idle for lane in self._lanes.values())
 
+
+def _surplus(owned: Mapping[str, int], node_id: str, runners: set[str]) -> int:
+    """How many lanes a node should hand on; 0 when it is near its share."""
+    mine = owned.get(node_id, 0)
+    share = -(-sum(owned.get(runner, 0) for runner in runners) // len(runners))
     if mine <= share * UNEVEN + UNEVEN_LANES:
         return 0
     return min(mine - share, HANDED_ON_AT_ONCE)

@@ -242,8 +242,8 @@ class RunStage:
     async def _perform_step(self, step: WorkflowStep, given: Json, context: StepContext) -> StepOutcome:
         if step.action.is_pure:
             return await step.action.perform(given, context)
-        if not self._sources.epoch.may_act():
-            await self._sources.epoch.passage()
+        if not self._sources.gate.may_act():
+            await self._sources.gate.passage()
         started = time.monotonic()
         outcome = await step.action.perform(given, context)
         word = type(outcome).__name__.lower()

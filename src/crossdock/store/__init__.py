@@ -123,6 +123,20 @@ class Store:
         """Changes that wait for a commit."""
         return self._recorder.waiting
 
+    @property
+    def has_just_recovered(self) -> bool:
+        """Whether the database was lost and is back since a moment: answers to commits may have been lost with it."""
+        return self._recorder.has_just_recovered
+
+    def on_recovered(self, listener: Callable[[], None]) -> None:
+        """Call `listener` on the event loop each time that the database is back."""
+        self._recorder.recovered.append(listener)
+
+    @property
+    def stalled_seconds(self) -> float:
+        """How long the database has not answered a commit; 0 when none is under way."""
+        return self._recorder.stalled_seconds
+
 
 @asynccontextmanager
 async def open_store(

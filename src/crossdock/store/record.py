@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_BATCH = 256
+JUST_SECONDS = 5.0
+"""How long after an outage its traces are looked for more often."""
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 
 TRIES = 4
@@ -61,14 +63,14 @@ class DatabaseObserver(Protocol):
     def answered(self, kind: Literal["commit", "change", "read"], seconds: float, /) -> None:
         """A shared commit, a change in a transaction of its own, or a read was carried out."""
 
-    def contended(self, reason: str, /) -> None:
-        """A transaction met another one and is tried again: `deadlock`, `serialization` or `lock`."""
     def waited(self, seconds: float, /) -> None:
         """A read waited so long for one of the connections to be free."""
 
     def sent(self, /) -> None:
         """A statement goes to PostgreSQL."""
 
+    def contended(self, reason: str, /) -> None:
+        """A transaction met another one and is tried again: `deadlock`, `serialization` or `lock`."""
 
     def connected(self, /) -> None:
         """The recorder has a new connection: the first one, or one after a loss."""
@@ -82,11 +84,11 @@ class Unobserved:
 
     def answered(self, kind: Literal["commit", "change", "read"], seconds: float, /) -> None: ...
 
-    def contended(self, reason: str, /) -> None: ...
-
     def waited(self, seconds: float, /) -> None: ...
 
     def sent(self, /) -> None: ...
+
+    def contended(self, reason: str, /) -> None: ...
 
     def connected(self, /) -> None: ...
 
@@ -130,6 +132,10 @@ class Recorder:
         self._connection: Connection | None = None
         self._is_lost = False
         self._has_stopped = False
+        self._busy_since: float | None = None
+        self._recovered_at = float("-inf")
+        self.recovered: list[Callable[[], None]] = []
+        """Are called on the loop when the database is back after it was lost: answers to commits may have been."""
 
     def start(self) -> None:
         """Connect and begin to record; what connecting raises is raised here."""
@@ -163,6 +169,16 @@ class Recorder:
     def waiting(self) -> int:
         """Changes that wait for a commit."""
         return self._queue.qsize() + len(self._gathered)
+
+    @property
+    def has_just_recovered(self) -> bool:
+        return time.monotonic() - self._recovered_at < JUST_SECONDS
+
+    @property
+    def stalled_seconds(self) -> float:
+        """How long the transaction under way has been without an answer; 0 when there is none."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Carry out `work` in a transaction of its own; what it raises is raised here and nothing is kept."""
@@ -264,7 +280,13 @@ class Recorder:
 
         StoreUnavailable when the database can't do it now; what else `work` raises is raised here.
         """
-        started = time.monotonic()
+        started = self._busy_since = time.monotonic()
+        try:
+            return self._try_again(work, started, is_hasty=is_hasty)
+        finally:
+            self._busy_since = None
+
+    def _try_again(self, work: Callable[[Connection], T], started: float, *, is_hasty: bool) -> T:
         pause = FIRST_PAUSE_SECONDS
         for tries_left in reversed(range(TRIES)):
             try:
@@ -314,7 +336,10 @@ class Recorder:
     def _say_recovered(self) -> None:
         if self._is_lost:
             self._is_lost = False
+            self._recovered_at = time.monotonic()
             observe.emit(observe.STORE_RECOVERED)
+            for listener in self.recovered:
+                self._post(listener)
 
     def _connected(self) -> Connection:
         """The connection; a lost one is made anew, no more often than `outages.Attempts` allows."""
