@@ -20,8 +20,14 @@ from sqlalchemy import Connection, MetaData, insert, text
 from crossdock.model.errors import Misconfigured
 from crossdock.store import Store, schema
 from crossdock.store.database import Database, open_database
-from crossdock.store.inspect import inspect_database
-from crossdock.store.migrate import LATEST_REVISION, OLDEST_PROGRAM, RETIRED_INDEXES, current_revision, migrate
+from crossdock.store.migrate import (
+    LATEST_REVISION,
+    OLDEST_PROGRAM,
+    RETIRED_INDEXES,
+    current_revision,
+    lacking_indexes,
+    migrate,
+)
 from crossdock.store.schema import metadata
 
 pytestmark = pytest.mark.anyio
@@ -74,7 +80,8 @@ def columns_of(connection: Connection) -> dict[str, list[str]]:
 
 VALUES: dict[str, Any] = {
     "id": "x", "event_id": "x", "integration_id": "int_a", "received_at": 1, "method": "POST", "path": "/",
-    "query": "[]", "headers": "[]", "content_type": "", "source_ip": "", "depth": 0, "size": 1, "body": b"x", "state": "queued",
+    "query": "[]", "headers": "[]", "content_type": "", "source_ip": "", "depth": 0, "size": 1, "body": b"x",
+    "state": "queued",
     "workflow_number": 1, "accepted_at": 1, "due_at": 1, "attempts": 0, "losses": 0, "cancel_requested": False,
     "key": "k", "last_sequence": 1, "last_used_at": 1, "host": "h", "pid": 1, "version": "1", "started_at": None,
     "heartbeat_at": 1, "position": 0, "steps": "[]", "kind": "reply", "created_at": 1, "expires_at": None,
@@ -175,7 +182,8 @@ def test_a_lock_that_is_not_to_be_had_is_tried_again(older: Database, empty_data
         operator.rollback()
         migrating.result(30)
 
-    assert inspect_database(empty_database_url, 0, 10).revision == LATEST_REVISION
+    with older.direct.connect() as connection:
+        assert current_revision(connection) == LATEST_REVISION
 
 
 # --- indexes, beside the work ----------------------------------------------------------------------------------------
@@ -198,7 +206,7 @@ def test_indexes_of_a_table_with_rows_are_built_beside_the_work(older: Database)
 
 
 @postgresql_only
-def test_an_index_whose_building_was_cut_off_is_built_again(older: Database, empty_database_url: str) -> None:
+def test_an_index_whose_building_was_cut_off_is_built_again(older: Database) -> None:
     migrate(older)
     with older.direct.connect() as connection:
         connection.exec_driver_sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'run_held'::regclass")
@@ -207,7 +215,8 @@ def test_an_index_whose_building_was_cut_off_is_built_again(older: Database, emp
     migrate(older)
 
     assert "run_held" in indexes(older)
-    assert inspect_database(empty_database_url, 0, 10).lacking == ()
+    with older.direct.connect() as connection:
+        assert lacking_indexes(connection) == []
 
 
 @postgresql_only

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from sqlalchemy import Connection, insert
 
@@ -144,3 +146,74 @@ async def test_the_waiting_runs_of_a_removed_integration_are_canceled(store: Sto
     assert [await runs.state(event_id) for event_id in (*waiting, working.event.id, other)] == [
         "canceled", "canceled", "running", "queued"
     ]  # fmt: skip
+
+
+# --- what it leaves behind -------------------------------------------------------------------------------------------
+
+ROUNDS, IN_EACH = 12, 2_000
+
+
+def fill(connection: Connection, turn: int) -> None:
+    """A round of events as they pass: accepted, changed twice, answered; those of each lane one after the other."""
+    first = turn * IN_EACH
+    name = "'evt_' || lpad(to_hex(n), 12, '0')"
+    events = (
+        "INSERT INTO event (id, integration_id, received_at, method, path, query, headers, content_type, source_ip, "
+        f"size, body) SELECT {name}, 'int_a', n * 1000, 'POST', '/', '[]', '[]', '', '', 500, "
+        "convert_to(repeat('x', 500), 'UTF8')"
+    )
+    runs = (
+        "INSERT INTO run (event_id, integration_id, state, workflow_number, accepted_at, due_at, attempts, losses, "
+        f"cancel_requested) SELECT {name}, 'int_a', 'queued', 1, n, n, 0, 0, false"
+    )
+    replies = (
+        "INSERT INTO delivery (id, kind, integration_id, event_id, state, created_at, due_at, attempts) "
+        f"SELECT 'dlv_' || {name}, 'reply', 'int_a', {name}, 'queued', n, n, 0"
+    )
+    steps = f"INSERT INTO journal (event_id, position, steps) SELECT {name}, 0, '[]'"
+    for statement in (events, runs, replies, steps):
+        connection.exec_driver_sql(f"{statement} FROM generate_series({first}, {first + IN_EACH - 1}) n")
+    for change in (
+        "UPDATE run SET state = 'running', lease_node = 'n', lease_token = 't' WHERE state = 'queued'",
+        (
+            "UPDATE run SET state = 'succeeded', lease_node = NULL, lease_token = NULL, finished_at = 1 "
+            "WHERE state = 'running'"
+        ),
+        "UPDATE delivery SET state = 'delivered', finished_at = 1 WHERE state = 'queued'",
+    ):
+        connection.exec_driver_sql(change)
+
+
+def sizes(connection: Connection) -> dict[str, int]:
+    """Bytes of the tables and of their indexes."""
+    query = (
+        "SELECT relname, pg_relation_size(oid) FROM pg_class "
+        "WHERE relkind IN ('r', 'i') AND relnamespace = 'public'::regnamespace"
+    )
+    wanted = ("event", "run", "delivery", "journal")
+    return {row[0]: row[1] for row in connection.exec_driver_sql(query) if row[0].startswith(wanted)}
+
+
+def vacuum(store: Store) -> None:
+    """As autovacuum does: it comes when a part of the rows is dead, which each round of this makes sure of."""
+    with store.database.direct.connect() as connection:
+        for table in TABLES:
+            connection.exec_driver_sql(f"VACUUM {table}")
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_tables_and_indexes_stay_flat_while_events_come_and_go(store: Store) -> None:
+    seen: list[dict[str, int]] = []
+    for turn in range(ROUNDS):
+        await store.write(fill, turn)
+        slices: list[Slice] = [Slice(0, "")]
+        while slices[-1].after is not None:
+            slices.append(await store.write(forget_events, "int_a", turn * IN_EACH * 1_000, 500, slices[-1].after))
+        assert sum(done.deleted for done in slices) == (IN_EACH if turn else 0)  # all but the last round
+        await asyncio.to_thread(vacuum, store)
+        seen.append(await store.read(sizes))
+
+    settled, last = seen[3], seen[-1]
+    grown = {name: (settled[name], size) for name, size in last.items() if size > settled[name] * 1.25 + 65_536}
+    assert grown == {}

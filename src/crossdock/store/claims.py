@@ -15,7 +15,6 @@ from sqlalchemy import (
     Subquery,
     Table,
     and_,
-    exists,
     false,
     func,
     null,
@@ -32,7 +31,7 @@ from crossdock.model.time import Instant, later
 from crossdock.store import schema
 from crossdock.store.accept import event_of
 from crossdock.store.journal import read_entries
-from crossdock.store.statements import RowUpdate
+from crossdock.store.statements import RowUpdate, has_row
 
 run = schema.run
 lane = schema.lane
@@ -169,8 +168,9 @@ def end_delays(connection: Connection, now: Instant) -> list[str]:
     """Queue runs whose waiting is over, up to END_AT_ONCE of each integration; the lanes that they are in."""
     target = RUN_MOVES[RunMove.RELEASE][1].value
     lanes: list[str] = []
-    with_due = exists().where(IS_DELAYED, run.c.integration_id == schema.integration.c.id, run.c.due_at <= now)
-    for integration_id in list(connection.execute(select(schema.integration.c.id).where(with_due)).scalars()):
+    owner = schema.integration.c.id
+    with_due = has_row(select(run.c.due_at).where(IS_DELAYED, run.c.integration_id == owner, run.c.due_at <= now))
+    for integration_id in list(connection.execute(select(owner).where(with_due)).scalars()):
         due = (IS_DELAYED, run.c.integration_id == integration_id, run.c.due_at <= now)
         chosen = select(run.c.event_id).where(*due).order_by(run.c.due_at).limit(END_AT_ONCE)
         ids = list(connection.execute(chosen.with_for_update(skip_locked=True)).scalars())

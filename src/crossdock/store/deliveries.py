@@ -41,7 +41,7 @@ from crossdock.store.accept import encode, event_of
 from crossdock.store.claims import CLOCK_SKEW_SECONDS, is_due
 from crossdock.store.journal import read_results
 from crossdock.store.settle import clean
-from crossdock.store.statements import RowInsert, RowUpdate
+from crossdock.store.statements import RowInsert, RowUpdate, has_row
 
 delivery = schema.delivery
 run = schema.run
@@ -257,7 +257,7 @@ def look_for_deliveries(connection: Connection, now: Instant) -> DueDeliveries:
     """What is due at `now`. A probe of an index for each integration, however long the backlogs are."""
     owner = schema.integration.c.id
     mine = (IS_WAITING, delivery.c.integration_id == owner)
-    due = exists().where(*mine, is_due(delivery, now))
+    due = has_row(select(delivery.c.due_at).where(*mine, is_due(delivery, now)))
     later_on = select(func.min(delivery.c.due_at)).where(*mine, delivery.c.due_at > now).scalar_subquery()
     each = select(owner, due.label("is_due"), later_on.label("next_at"))
     expiry = select(literal(""), literal(False), func.min(delivery.c.expires_at)).where(IS_EXPIRING)

@@ -36,6 +36,11 @@ _TIMEOUTS = {
     "idle_in_transaction_session_timeout": "5s",
 }
 
+# Every statement has its index. Without statistics (a table that was just filled) PostgreSQL takes conditions such as
+# `lease_node IS NOT NULL` to hold for nearly every row, and would read a million to find the ten for which it does.
+# A plan that is dear only because it was to be avoided must not be compiled either.
+_PLANNING = {"enable_seqscan": "off", "jit": "off"}
+
 # A lost packet is sent again for up to 8 s; a silent connection is tried after 4 s, every 2 s.
 _NETWORK = {
     "connect_timeout": CONNECT_SECONDS,
@@ -127,7 +132,7 @@ def _check_encoding(connection: psycopg.Connection[Any]) -> None:
 
 def _prepare_writer(connection: Any, record: ConnectionPoolEntry) -> None:
     """Timeouts, and commits that are durable when they are confirmed."""
-    settings = dict(_TIMEOUTS)
+    settings = _TIMEOUTS | _PLANNING
     # remote_apply waits for more than `on` does: it is somebody's choice and kept
     if _settle(connection, record, "current_setting('synchronous_commit')") not in ("on", "remote_apply"):
         settings["synchronous_commit"] = "on"
@@ -137,7 +142,7 @@ def _prepare_writer(connection: Any, record: ConnectionPoolEntry) -> None:
 
 def _prepare_reader(connection: Any, record: ConnectionPoolEntry) -> None:
     """Reads only, bounded in time."""
-    settings = {name: _TIMEOUTS[name] for name in ("lock_timeout", "statement_timeout")}
+    settings = {name: _TIMEOUTS[name] for name in ("lock_timeout", "statement_timeout")} | _PLANNING
     _settle(connection, record, "1")
     _tell(connection, record, {**settings, "default_transaction_read_only": "on"})
     if record.info[IS_SHARED]:  # else each statement is a transaction by itself, which saves two round trips

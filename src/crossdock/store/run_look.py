@@ -6,11 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, String, cast, exists, func, literal, null, select, union_all
+from sqlalchemy import BigInteger, Connection, Select, String, cast, func, literal, null, select, union_all
 
 from crossdock.model.time import Instant
 from crossdock.store import schema
 from crossdock.store.claims import IS_DELAYED, IS_FREE, IS_LOST_BEFORE, is_due
+from crossdock.store.statements import has_row
 
 run = schema.run
 owner = schema.integration.c.id
@@ -54,8 +55,8 @@ def _question(node_id: str, now: Instant) -> Any:
         for waiting in (free, delayed)
     ]
     return union_all(
-        _told(_BACKLOG, owner).where(exists().where(*free, is_due(run, now))),
-        _told(_DELAYS, owner).where(exists().where(*delayed, run.c.due_at <= now)),
+        _told(_BACKLOG, owner).where(has_row(select(run.c.due_at).where(*free, is_due(run, now)))),
+        _told(_DELAYS, owner).where(has_row(select(run.c.due_at).where(*delayed, run.c.due_at <= now))),
         _told(_QUARANTINE, quarantined.c.id),
         _told(_CANCEL, run.c.event_id).where(run.c.lease_node == node_id, run.c.cancel_requested),
         *(

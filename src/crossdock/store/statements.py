@@ -42,6 +42,15 @@ _DIALECTS: Mapping[str, Dialect] = {
     "postgresql": psycopg.dialect(),  # type: ignore[no-untyped-call]
 }
 
+
+def has_row(query: Select[Any]) -> ColumnElement[bool]:
+    """Whether `query` finds a row for the row around it, looked up by itself each time.
+
+    Not EXISTS: PostgreSQL may turn that into a join, and read all that waits to find out for whom something does.
+    """
+    return query.limit(1).scalar_subquery().is_not(None)
+
+
 Rows: TypeAlias = Sequence[tuple[Any, ...]]
 
 
