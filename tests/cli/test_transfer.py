@@ -154,6 +154,31 @@ def test_rows_that_differ_keep_a_transfer_from_completing(crossdock: Command, pl
     assert crossdock("serve", "--data", place.data, "--database", place.target).code == 1
 
 
+def test_a_check_makes_nothing(crossdock: Command, place: Place, tmp_path: Path) -> None:
+    missing = tmp_path / "missing.db"
+
+    ended = crossdock("transfer", "--check", "--from", place.target, "--to", f"sqlite:///{missing}")
+
+    assert ended.code == 1
+    assert "there is no database" in ended.err
+    assert not missing.exists()
+
+
+def test_a_role_without_rights_is_told(crossdock: Command, place: Place, postgres: ForeignServer) -> None:
+    name = postgres.create_database()
+    with psycopg.connect(postgres.url(name), autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS crossdock_guest")
+        connection.execute("CREATE ROLE crossdock_guest LOGIN")
+    url = postgres.url(name).replace("postgres@", "crossdock_guest@")
+
+    ended = crossdock("transfer", "--from", place.source, "--to", url, "--data", place.data)
+
+    postgres.drop_database(name)
+    assert ended.code == 1
+    assert "as the role that owns them" in ended.err
+    assert "Traceback" not in ended.err
+
+
 # --- keys ----------------------------------------------------------------------------------------------------------
 
 
@@ -166,7 +191,7 @@ def test_secrets_that_the_new_servers_could_not_open_are_told(crossdock: Command
     assert "1 of 1 secrets could not be opened" in ended.err
     assert "--without-key" in ended.err
     assert not (place.data / "master.key").exists()
-    assert crossdock("doctor", "--data", place.data).code == 0
+    assert "not marked" in crossdock("transfer", "--release", "--from", place.source).err
 
 
 def test_another_key_does_not_open_them_either(crossdock: Command, place: Place, monkeypatch: Any) -> None:

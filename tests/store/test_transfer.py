@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy import Table, delete, func, insert, select, text, update
 
 from crossdock.model.errors import Misconfigured
 from crossdock.store import schema
@@ -455,11 +455,16 @@ def test_a_source_that_is_in_use_is_refused(mover: Mover) -> None:
 
 @pytest.mark.parametrize(("revision", "said"), [("0001", "crossdock migrate --database"), ("9999", "newer Crossdock")])
 def test_a_source_of_another_version_is_refused(revision: str, said: str, mover: Mover) -> None:
-    from sqlalchemy import text
-
     changed(mover.urls[0], text(f"UPDATE alembic_version SET version_num = '{revision}'"))
 
     with pytest.raises(Misconfigured, match=said):
+        mover.copy()
+
+
+def test_a_target_of_a_newer_version_is_refused(mover: Mover) -> None:
+    changed(mover.urls[1], text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(Misconfigured, match="newer Crossdock"):
         mover.copy()
 
 

@@ -64,11 +64,7 @@ def transfer(
         return
     if new is None:
         raise typer.BadParameter("name the new database", param_hint="--to")
-    from crossdock.clock import system_now
-    from crossdock.store.transfer_sides import opened_sides
-
-    with opened_sides(old, new, system_now(), settings.lease_ttl) as sides:
-        report = _compare(sides) if check else _move(sides, settings, without_key=without_key)
+    report = _compare(old, new, settings) if check else _move(old, new, settings, without_key=without_key)
     if as_json:
         show_json(report)
     else:
@@ -98,49 +94,63 @@ def _target_url(text: str | None, settings: Settings) -> str | None:
 # --- moving ----------------------------------------------------------------------------------------------------------
 
 
-def _move(sides: Sides, settings: Settings, *, without_key: bool) -> dict[str, Any]:
+def _move(old: str, new: str, settings: Settings, *, without_key: bool) -> dict[str, Any]:
+    from crossdock.clock import system_now
+    from crossdock.store.transfer_sides import opened_sides
+
+    with opened_sides(old, new, system_now(), settings.lease_ttl) as sides:
+        secrets = _check_secrets(sides, settings, without_key=without_key)
+        return _carried_out(sides) | {"secrets": secrets}
+
+
+def _carried_out(sides: Sides) -> dict[str, Any]:
     from crossdock.clock import system_now
     from crossdock.store.transfer import Transfer, TransferStopped
 
-    secrets = _check_secrets(sides, settings, without_key=without_key)
-    started = time.monotonic()
     with _watched() as watch:
         moving = Transfer(sides, system_now, watch)
         arrival = moving.begin()
         if arrival.standing == "complete":
             raise CommandFailed(f"this transfer is complete already; serve {sides.target_place}")
-        before = dict(arrival.rows)
+        there, started = sum(arrival.rows.values()), time.monotonic()
         try:
             arrival = moving.copy(arrival)
-            copied_in = time.monotonic() - started
+            seconds = time.monotonic() - started
             tables = list(moving.compare())
             if all(each.is_same for each in tables):
                 moving.complete(arrival)
         except TransferStopped:
-            raise CommandFailed(
-                "stopped; what was copied is kept, and neither database may be served. The same command goes on "
-                f"where it was; to go back: crossdock transfer --release --from {sides.source_place}"
-            ) from None
-    rows = sum(arrival.rows.values()) - sum(before.values())
+            raise CommandFailed(_stopped(sides)) from None
+    rows = sum(arrival.rows.values()) - there
     report = _report(sides, tables)
     return report | {
         "id": arrival.id,
         "copied_rows": rows,
-        "copy_seconds": round(copied_in, 3),
-        "rows_per_second": round(rows / copied_in) if copied_in > 0 else 0,
+        "copy_seconds": round(seconds, 3),
+        "rows_per_second": round(rows / seconds) if seconds > 0 else 0,
         "changed_texts": moving.changed_texts,
-        "secrets": secrets,
         "complete": report["same"],
     }
 
 
-def _compare(sides: Sides) -> dict[str, Any]:
-    from crossdock.clock import system_now
-    from crossdock.store.transfer import Transfer
+def _stopped(sides: Sides) -> str:
+    back = f"crossdock transfer --release --from {sides.source_place}"
+    return (
+        "stopped; what was copied is kept, and neither database may be served. The same command goes on where it was; "
+        f"to go back: {back}"
+    )
 
-    with _watched() as watch:
-        tables = list(Transfer(sides, system_now, watch).compare())
-    return _report(sides, tables)
+
+def _compare(old: str, new: str, settings: Settings) -> dict[str, Any]:
+    from crossdock.clock import system_now
+    from crossdock.store.transfer import Transfer, TransferStopped
+    from crossdock.store.transfer_sides import opened_as_they_are
+
+    with opened_as_they_are(old, new, system_now(), settings.lease_ttl) as sides, _watched() as watch:
+        try:
+            return _report(sides, list(Transfer(sides, system_now, watch).compare()))
+        except TransferStopped:
+            raise CommandFailed("stopped; nothing was changed") from None
 
 
 def _report(sides: Sides, tables: list[Compared]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class Transfer:
         Misconfigured when the target has contents of its own, or the two don't belong to one transfer.
         """
         sides = self._sides
-        with sides.source.direct.connect() as source, sides.target.direct.connect() as target:
+        with _explained(setting), sides.source.direct.connect() as source, sides.target.direct.connect() as target:
             departure, arrival = read_departure(source), read_arrival(target)
             if departure is not None and arrival is not None and departure.id == arrival.id:
                 self._check_continuation(departure, arrival)
@@ -228,7 +228,11 @@ class Transfer:
     def complete(self, arrival: Arrival) -> Arrival:
         """After everything was compared: close the source, then open the target."""
         finished = replace(arrival, standing=Standing.COMPLETE)
-        with self._sides.source.direct.connect() as source, self._sides.target.direct.connect() as target:
+        with (
+            _explained(setting),
+            self._sides.source.direct.connect() as source,
+            self._sides.target.direct.connect() as target,
+        ):
             departure = read_departure(source)
             if departure is None or departure.id != arrival.id:
                 raise TransferFailed(f"the mark in {self._sides.source_place} is gone; begin again with a new target")
@@ -248,7 +252,7 @@ def release(source: Database, target: Database | None) -> Departure:
     The target is closed first. Misconfigured when the source has no mark, or `target` holds nothing of the transfer.
     Without a target nobody but the caller knows that it is not served.
     """
-    with ExitStack() as opened:
+    with _explained(setting), ExitStack() as opened:
         connection = opened.enter_context(source.direct.connect())
         departure = read_departure(connection)
         if departure is None:

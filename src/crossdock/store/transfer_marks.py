@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -138,7 +139,7 @@ def shown_place(database: Database) -> str:
     """The database's URL as it may be shown: without user and password."""
     url = database.url
     if database.dialect == "sqlite":
-        return f"sqlite:///{url.database}"
+        return f"sqlite:///{Path(url.database or '').absolute()}"
     host = url.host or url.query.get("host") or "localhost"
     shown = host if isinstance(host, str) else ",".join(host)
     return f"postgresql://{shown}{f':{url.port}' if url.port else ''}/{url.database}"

@@ -50,10 +50,19 @@ def opened_sides(source_url: str, target_url: str, now: Instant, ttl_seconds: fl
     made and migrated only after the source was found to be in order.
     """
     _check_kinds(source_url, target_url)
-    with ExitStack() as opened:
-        source = opened.enter_context(opened_side(source_url, now, ttl_seconds))
+    with opened_side(source_url, now, ttl_seconds) as source:
         _check_revision(source)
-        target = opened.enter_context(_opened_target(target_url, now, ttl_seconds))
+        with _opened_target(target_url, now, ttl_seconds) as target:
+            yield Sides(source, target, ttl_seconds)
+
+
+@contextmanager
+def opened_as_they_are(source_url: str, target_url: str, now: Instant, ttl_seconds: float) -> Iterator[Sides]:
+    """The same, to look at them only: nothing is made or migrated."""
+    _check_kinds(source_url, target_url)
+    with opened_side(source_url, now, ttl_seconds) as source, opened_side(target_url, now, ttl_seconds) as target:
+        _check_revision(source)
+        _check_revision(target)
         yield Sides(source, target, ttl_seconds)
 
 
@@ -75,6 +84,7 @@ def _opened_target(url: str, now: Instant, ttl_seconds: float) -> Iterator[Datab
         opened.callback(database.dispose)
         _enter_alone(database, opened, now, ttl_seconds)
         migrate(database)
+        _check_revision(database)  # nodes may share tables of a newer version; rows are copied to equal ones only
         yield database
 
 
@@ -133,20 +143,20 @@ def _check_file(url: str) -> None:
         return
     file = Path(parsed.database or "")
     if not file.is_file():
-        raise Misconfigured(f"there is no database {file}; look at --from")
+        raise Misconfigured(f"there is no database {file}; check the URL")
     try:
         with file.open("rb") as opened:
             head = opened.read(len(_SQLITE_HEAD))
     except OSError as error:
         raise Misconfigured(f"{file} can't be read: {error.strerror}") from None
     if head != _SQLITE_HEAD:
-        raise Misconfigured(f"{file} is not a SQLite database; look at --from")
+        raise Misconfigured(f"{file} is not a SQLite database; check the URL")
 
 
-def _check_revision(source: Database) -> None:
-    place, latest = shown_place(source), latest_revision()
+def _check_revision(database: Database) -> None:
+    place, latest = shown_place(database), latest_revision()
     try:
-        with source.direct.connect() as connection:
+        with database.direct.connect() as connection:
             revision = current_revision(connection)
     except DBAPIError as error:
         raise Misconfigured(f"{place} can't be read: {_first_line(error.orig)}") from None
