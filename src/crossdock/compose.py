@@ -64,6 +64,7 @@ from crossdock.run.functions import Functions, Isolation
 from crossdock.run.outside import Outside
 from crossdock.run.settling import Settling
 from crossdock.run.stage import RunStage
+from crossdock.run.surroundings import Surroundings
 from crossdock.run.trials import TrialRunner
 from crossdock.server.app import Application, AsgiApp, Parts
 from crossdock.server.protocol import Limits
@@ -206,16 +207,14 @@ class Node:
         )
         settling = Settling(catalog, self.deliver, announce, self.metrics, sources=sources)
         self.run = RunStage(
-            store,
-            catalog,
-            self.outside,
-            settling,
-            announce,
-            self.metrics,
-            sources=sources,
-            signals=self.signals,
-            tracer=tracer,
+            Surroundings(store, catalog, self.outside, settling, announce, self.metrics, sources, self.signals, tracer)
         )
+        self._wire_watch()
+        self.receive = ReceiveApp(
+            store, catalog, self.run, self.answers, self.metrics, sources=sources, is_full=self.upkeep.is_full
+        )
+
+    def _wire_watch(self) -> None:
         self.upkeep = Upkeep(
             self.store,
             self.catalog,
@@ -226,20 +225,11 @@ class Node:
             retention_seconds=self.settings.retention,
         )
         self.skew = Skew(self.store, clock=system_now)
-        self.receive = ReceiveApp(
-            self.store,
-            self.catalog,
-            self.run,
-            self.answers,
-            self.metrics,
-            sources=sources,
-            is_full=self.upkeep.is_full,
-        )
         self.liveness = Liveness(
             self.store,
             self.metrics,
             self,
-            sources=sources,
+            sources=self.sources,
             monotonic=system_monotonic,
             ttl_seconds=self.settings.lease_ttl,
             heartbeat_seconds=self.settings.heartbeat,
@@ -247,8 +237,8 @@ class Node:
             address=self.settings.url_at(self.settings.port),
             condition=self._condition,
         )
-        self.measuring = Measuring(store, self.metrics, self._held, sources=sources)
-        self.readiness = ReadinessCheck(store, sources)
+        self.measuring = Measuring(self.store, self.metrics, self._held, sources=self.sources)
+        self.readiness = ReadinessCheck(self.store, self.sources)
 
     # --- what happens to nodes -------------------------------------------------------------------------------------
 

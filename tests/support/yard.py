@@ -26,6 +26,7 @@ from crossdock.receive.app import ReceiveApp
 from crossdock.run.functions import Functions
 from crossdock.run.settling import Settling
 from crossdock.run.stage import RunStage
+from crossdock.run.surroundings import Surroundings
 from crossdock.store import Store, schema
 from crossdock.store.journal import read_entries
 from crossdock.store.signals import Signals
@@ -138,17 +139,11 @@ class Yard:
         self.epoch = sources.epoch
         self.settling = Settling(self.catalog, self.senders, self.answers.announce, self.observe, sources=sources)
         outside = outside_of(self.functions, find_connection=self.catalog.connection, find_target=self.catalog.target)
-        self.stage = RunStage(
-            store,
-            self.catalog,
-            outside,
-            self.settling,
-            self.answers.announce,
-            self.observe,
-            sources=sources,
-            lane_idle_seconds=lane_idle_seconds,
-            signals=signals,
+        announce = self.answers.announce
+        surroundings = Surroundings(
+            store, self.catalog, outside, self.settling, announce, self.observe, sources, signals or Signals()
         )
+        self.stage = RunStage(surroundings, lane_idle_seconds=lane_idle_seconds)
         self.app = ReceiveApp(
             store,
             self.catalog,

@@ -13,22 +13,21 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from crossdock.catalog import Catalog, LiveIntegration
-from crossdock.clock import Sources, new_token
+from crossdock.catalog import LiveIntegration
+from crossdock.clock import new_token
 from crossdock.model.advance import Broken
 from crossdock.model.epoch import Stance
 from crossdock.model.errors import CrossdockError, StoreUnavailable, Unrecordable
 from crossdock.model.leases import HeldLeases
 from crossdock.model.outcome import Failure, Json, Result, StepOutcome
 from crossdock.model.run import JournalEntry, LeasedRun
-from crossdock.model.time import seconds_between
+from crossdock.model.time import Instant, later, seconds_between
 from crossdock.model.verdict import Outcome
 from crossdock.observe import (
     LOOK_FAILED,
     RUN_CRASHED,
     STRAYS_RETURNED,
     WATCH_FAILED,
-    Observe,
     emit,
 )
 from crossdock.run.compile import CompiledWorkflow
@@ -36,73 +35,53 @@ from crossdock.run.lanes import IDLE_SECONDS, LaneDriver
 from crossdock.run.limits import Limits
 from crossdock.run.outside import Outside
 from crossdock.run.owned_lanes import OwnedLanes
-from crossdock.run.settling import Announce, Ending, Settling
+from crossdock.run.settling import Ending
 from crossdock.run.slots import Slots
 from crossdock.run.steps import StepContext, WorkflowStep
+from crossdock.run.surroundings import Surroundings
 from crossdock.run.traced import perform_traced
 from crossdock.run.walk import LeaseLost, WalkPorts, walk
 from crossdock.run.workflows import Workflows
-from crossdock.store import Store
 from crossdock.store.accept import Accepted, Duplicate, Lease, lane_id
 from crossdock.store.claims import LOST, Claim, Rescued, claim_quarantined, end_delays, read_leases, return_runs
 from crossdock.store.lookout import Lookout
 from crossdock.store.patience import until_recorded
 from crossdock.store.run_look import look_for_runs
 from crossdock.store.settle import Checkpoint
-from crossdock.store.signals import Signals, Topic
-from crossdock.tracing import Tracer
+from crossdock.store.signals import Topic
 
 TOTAL_SLOTS = 1_024
 CLAIM_BATCH = 32
 HAND_BACK_SECONDS = 5.0
-LANE_SEEK_SECONDS = 10.0
+ORPHAN_SECONDS = 2.0
+"""How long lanes without an owner are left to those who were told of them."""
 
 
 class RunStage:
     """Works on runs. Everything but the reads and writes it waits for happens on the event loop."""
 
-    def __init__(
-        self,
-        store: Store,
-        catalog: Catalog,
-        outside: Outside,
-        settling: Settling,
-        announce: Announce,
-        observe: Observe,
-        *,
-        sources: Sources,
-        signals: Signals | None = None,
-        tracer: Tracer | None = None,
-        lane_idle_seconds: float = IDLE_SECONDS,
-    ) -> None:
+    def __init__(self, node: Surroundings, *, lane_idle_seconds: float = IDLE_SECONDS) -> None:
+        store, catalog, sources = node.store, node.catalog, node.sources
         self._store = store
         self._catalog = catalog
-        self._tracer = tracer
-        self._settling = settling
-        self._signals = signals or Signals()
-        self._announce = announce
-        self._observe = observe
+        self._tracer = node.tracer
+        self._settling = node.settling
+        self._signals = node.signals
+        self._announce = node.announce
+        self._observe = node.observe
         self._sources = sources
         self._workflows = Workflows(catalog.workflow)
-        self._ports = WalkPorts(
-            now=sources.now,
-            fraction=sources.fraction,
-            outside=outside,
-            checkpoint=self._checkpoint,
-            answered=self._answered,
-            name_of=self._name_of,
-            perform=self._perform_step,
-        )
+        self._ports = self._walk_ports(node.outside)
         self._driver = LaneDriver(
             store,
-            settling,
+            node.settling,
             self.perform,
             self._workflow_of,
             self._landed,
             sources=sources,
             idle_seconds=lane_idle_seconds,
         )
-        self.lanes = OwnedLanes(store, self._driver, self._signals, observe, self._track, sources=sources)
+        self.lanes = OwnedLanes(store, self._driver, node.signals, node.observe, self._track, sources=sources)
         self._limits = Limits(catalog, self._workflows, sources.epoch, self._track)
         self._slots = Slots(TOTAL_SLOTS)
         self._backlog: OrderedDict[str, None] = OrderedDict()
@@ -111,11 +90,23 @@ class RunStage:
         self._to_cancel: set[str] = set()
         self._held = HeldLeases()
         self._lookout = Lookout(sources.now, self._signals)
-        self._seek_lanes_at = 0.0
+        self._seeks_lanes = True
+        self._orphans_since: float | None = None
         self._is_pumping = False
         self._is_quarantine_busy = False
         self._stopping = False
         self._handing_back = False
+
+    def _walk_ports(self, outside: Outside) -> WalkPorts:
+        return WalkPorts(
+            now=self._sources.now,
+            fraction=self._sources.fraction,
+            outside=outside,
+            checkpoint=self._checkpoint,
+            answered=self._answered,
+            name_of=self._name_of,
+            perform=self._perform_step,
+        )
 
     # --- from the receive stage ------------------------------------------------------------------------------------
 
@@ -263,7 +254,7 @@ class RunStage:
             if emission.lane_key is None:
                 self._wait(emission.event.integration_id)
             else:
-                self._seek_lanes_at = 0.0
+                self._seeks_lanes = True
                 self.lane_changed(lane_id(emission.event.integration_id, emission.lane_key))
 
     def _answered(self, run: LeasedRun, result: Result) -> None:
@@ -344,12 +335,12 @@ class RunStage:
         if not self.lanes.changed(lane_id):
             self._signals.tell(Topic.LANE, lane_id)
             self._signals.tell(Topic.LANES)
-            self._seek_lanes_at = 0.0  # it may have no owner
+            self._seeks_lanes = True  # it may have no owner
         self.wake()
 
     def seek_lanes(self) -> None:
         """There are lanes without an owner."""
-        self._seek_lanes_at = 0.0
+        self._seeks_lanes = True
         self.wake()
 
     # --- what other nodes tell ---------------------------------------------------------------------------------------
@@ -402,10 +393,18 @@ class RunStage:
             await self._work_quarantined()
         if found.next_at is not None:
             self._lookout.due(found.next_at)
-        moment = asyncio.get_running_loop().time()
-        if moment >= self._seek_lanes_at:
-            self._seek_lanes_at = moment + LANE_SEEK_SECONDS
+        if self._may_adopt(found.has_orphan_lanes, now):
             await self.lanes.adopt()
+
+    def _may_adopt(self, has_orphans: bool, now: Instant) -> bool:
+        """Whether to take lanes without an owner: when this node was told of them, or whoever was does not do it."""
+        is_told, self._seeks_lanes = self._seeks_lanes, False
+        moment = asyncio.get_running_loop().time()
+        self._orphans_since = (self._orphans_since or moment) if has_orphans else None
+        if self._orphans_since is None or is_told or moment - self._orphans_since >= ORPHAN_SECONDS:
+            return has_orphans
+        self._lookout.due(later(now, ORPHAN_SECONDS))
+        return False
 
     async def _work_quarantined(self) -> None:
         """Runs that were lost with a node are worked on one at a time: the one that kills processes dies alone."""
@@ -431,7 +430,7 @@ class RunStage:
 
     async def fail_lost(self, rescued: Rescued) -> None:
         """Settle the runs that were lost with their nodes too often, and look for what became free."""
-        self._seek_lanes_at = 0.0
+        self._seeks_lanes = True
         self.wake()
         for run in rescued.lost:
             ending = self._settling.end(run, Broken(None, LOST, None))

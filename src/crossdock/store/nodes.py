@@ -92,8 +92,9 @@ def beat(connection: Connection, node_id: str, now: Instant, condition: Conditio
         .where(node.c.id == node_id)
         .values(heartbeat_at=at, clock_skew=literal(now, BigInteger) - at, **told)
     )
-    is_known = connection.execute(statement).rowcount == 1
-    return Pulse(is_known, tuple(list_nodes(connection)))
+    connection.execute(statement)
+    nodes = tuple(list_nodes(connection))  # what is read last counts: a process may be suspended in between
+    return Pulse(any(row.id == node_id for row in nodes), nodes)
 
 
 def write_stance(stance: Stance) -> str:
