@@ -76,9 +76,7 @@ def _read_options() -> argparse.Namespace:
         choices=[*(scenario.name for scenario in SCENARIOS), *STEP_SCENARIOS],
         help="repeatable; default: all",
     )
-    parser.add_argument(
-        "--nodes", type=_positive, help="compare 1 to so many nodes on one PostgreSQL"
-    )
+    parser.add_argument("--nodes", type=_positive, help="compare 1 to so many nodes on one PostgreSQL")
     parser.add_argument("--json", type=Path, help="where to write the figures; default: bench/results/")
     parser.add_argument("--profile", action="store_true", help="also show where the time goes (slows the program)")
     parser.add_argument("--peers", action="store_true", help="also measure what others would use, where installed")
