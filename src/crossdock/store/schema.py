@@ -309,7 +309,7 @@ lane = Table(  # one row per order that has to be kept; the lane is leased, not 
     "lane",
     metadata,
     Column("id", LaneId, primary_key=True),  # integration id, ':', ordering key
-    Column("integration_id", String, nullable=False, index=True),
+    Column("integration_id", String, nullable=False),
     Column("key", Text, nullable=False),
     Column("last_sequence", BigInteger, nullable=False),
     Column("last_used_at", BigInteger, nullable=False),

@@ -32,6 +32,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("lease_node IS NULL AND dormant"),
     )
     op.drop_index("lane_unowned", "lane")
+    op.drop_index("ix_lane_integration_id", "lane")  # nobody asks by it
     op.add_column("node", sa.Column("roles", sa.String(), server_default="", nullable=False))
     op.add_column("node", sa.Column("address", sa.String(), server_default="", nullable=False))
     op.add_column("node", sa.Column("is_leaving", sa.Boolean(), server_default=sa.false(), nullable=False))
