@@ -9,17 +9,16 @@ from pathlib import Path
 import pytest
 
 from crossdock.cli.doctor import (
-    Finding,
     judge_clock,
     judge_database,
     judge_exposure,
-    judge_leftovers,
     judge_targets,
 )
+from crossdock.cli.findings import Finding
 from crossdock.clock import system_now
 from crossdock.model.time import later
 from crossdock.settings import load_settings
-from crossdock.store.inspect import DatabaseFacts, Leftovers
+from crossdock.store.inspect import DatabaseFacts
 from crossdock.vault import load_vault
 from tests.cli.conftest import Command
 
@@ -51,12 +50,6 @@ def test_what_is_wrong_with_a_database_is_graded(change: dict[str, object], subj
 
     assert grades(findings)[subject] == grade
     assert all(finding.advice for finding in findings if finding.grade != "ok")
-
-
-def test_processes_that_ended_badly_are_told() -> None:
-    facts = replace(GOOD, leftovers=Leftovers(3, 1, 2))
-
-    assert grades(judge_leftovers(facts)) == {"unfinished work": "ok", "processes": "warning"}
 
 
 def test_a_clock_that_runs_apart_is_told() -> None:

@@ -9,10 +9,13 @@ from crossdock.clock import system_now
 from crossdock.model.time import seconds_between
 from crossdock.store import Store
 from crossdock.store.inspect import DatabaseFacts, inspect_database, lock_holder
+from crossdock.store.nodes import NodeRow, register_node
+from crossdock.store.secrets import SecretRow, put_secrets
+from tests.support.runs import NODE, OTHER_NODE, Runs
 
 
 def inspect(url: str) -> DatabaseFacts:
-    return inspect_database(url, system_now(), silent_after=10)
+    return inspect_database(url, system_now())
 
 
 def test_a_database_tells_how_durable_it_is(database_url: str) -> None:
@@ -21,8 +24,8 @@ def test_a_database_tells_how_durable_it_is(database_url: str) -> None:
     assert facts.problem is None
     assert facts.durability == ("wal/full" if facts.dialect == "sqlite" else "on")
     assert facts.revision == facts.latest_revision
-    assert facts.leftovers is not None
-    assert facts.leftovers.unfinished_runs == 0
+    assert facts.installation is not None
+    assert facts.installation.backlogs == ()
     assert int(facts.version.split(".")[0]) >= 3
 
 
@@ -40,7 +43,7 @@ def test_a_database_without_tables_has_no_revision(empty_database_url: str) -> N
     facts = inspect(empty_database_url)
 
     assert facts.revision is None
-    assert facts.leftovers is None
+    assert facts.installation is None
 
 
 def test_looking_does_not_make_a_database(tmp_path: Path) -> None:
@@ -72,3 +75,25 @@ async def test_a_database_in_use_names_its_process(store: Store, database_url: s
 
 def test_nobody_holds_a_lock_that_is_not_there(tmp_path: Path) -> None:
     assert lock_holder(tmp_path / "crossdock.db.lock") is None
+
+
+async def test_nodes_leases_backlog_and_keys_are_seen(store: Store, database_url: str) -> None:
+    now = system_now()
+    runs = Runs(store, now)
+    await store.write(register_node, NodeRow(NODE, "host", 1, "0", now, now))
+    await runs.leased(node=OTHER_NODE)
+    await store.write(put_secrets, [SecretRow("int_a", "platform_token", "mk_1", b"sealed")], now)
+
+    seen = inspect(database_url).installation
+
+    assert seen is not None
+    assert [node.row.id for node in seen.nodes] == [NODE]
+    assert {node: leases["run"] for node, leases in seen.leases.items()} == {OTHER_NODE: 1}
+    assert [(each.integration_id, each.unfinished) for each in seen.backlogs] == [("int_a", 1)]
+    assert seen.sealing_keys == {"mk_1": 1}
+
+
+def test_only_a_server_tells_of_itself(database_url: str) -> None:
+    facts = inspect(database_url)
+
+    assert (facts.server is None) == (facts.dialect == "sqlite")

@@ -95,8 +95,8 @@ async def test_it_is_recognised_and_told(bouncer: PgBouncer, postgres: ForeignSe
         assert not straight.is_pooled(connection)
     straight.dispose()
 
-    assert inspect_database(bouncer.url(name), 0, 10).is_pooled
-    assert not inspect_database(bouncer.url(name), 0, 10, postgres.url(name)).is_pooled
+    assert inspect_database(bouncer.url(name), 0).is_pooled
+    assert not inspect_database(bouncer.url(name), 0, postgres.url(name)).is_pooled
 
 
 async def test_missing_indexes_are_built_past_it(
@@ -107,9 +107,9 @@ async def test_missing_indexes_are_built_past_it(
         await store.write(lambda c: c.execute(text("DROP INDEX run_held")))
 
     async with open_store(bouncer.url(name)):
-        assert inspect_database(bouncer.url(name), 0, 10).lacking == ("run_held",)
+        assert inspect_database(bouncer.url(name), 0).lacking == ("run_held",)
     async with open_store(bouncer.url(name), direct=postgres.url(name)):
-        assert inspect_database(bouncer.url(name), 0, 10).lacking == ()
+        assert inspect_database(bouncer.url(name), 0).lacking == ()
 
 
 async def test_cut_sessions_are_replaced(bouncer: PgBouncer, postgres: ForeignServer, name: str) -> None:

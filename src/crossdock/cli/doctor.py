@@ -1,7 +1,7 @@
 """What is wrong with an installation, and what to do about it.
 
-Each check looks at one thing and gives findings; what they say is decided here, what there is to see comes from the
-settings, the file system and `store.inspect`.
+Each check looks at one thing and gives findings; what they say is decided here, in `doctor_nodes` and in
+`doctor_server`, what there is to see comes from the settings, the file system and `store.inspect`.
 """
 
 from __future__ import annotations
@@ -10,22 +10,18 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
 
-import typer
-
+from crossdock.cli.doctor_nodes import judge_backlog, judge_keys, judge_nodes
+from crossdock.cli.doctor_server import judge_server
+from crossdock.cli.findings import Finding
 from crossdock.clock import system_now
 from crossdock.model.errors import Misconfigured
-from crossdock.model.outcome import Json
 from crossdock.model.time import Instant, format_instant, seconds_between
 from crossdock.settings import Settings
 from crossdock.store.inspect import DatabaseFacts, inspect_database
-from crossdock.vault import KEY_FILE, LOCAL_TOKEN_FILE, check_private_file, load_vault, parse_keys
-
-Grade = Literal["ok", "warning", "error"]
+from crossdock.vault import KEY_FILE, LOCAL_TOKEN_FILE, check_private_file, key_id, load_vault, parse_keys
 
 LOW_SPACE_BYTES = 1_000_000_000
 NO_SPACE_BYTES = 100_000_000
@@ -33,38 +29,21 @@ CLOCK_TOLERANCE_SECONDS = 2.0
 FIRST_SENSIBLE_TIME: Instant = 1_760_000_000_000_000  # October 2025: a clock before this was never set
 SHORT_TOKEN = 20
 METADATA_ADDRESS = ip_address("169.254.169.254")
-_MARKS = {"ok": ("ok     ", "green"), "warning": ("warning", "yellow"), "error": ("error  ", "red")}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`advice` says what to do; empty where all is well."""
-
-    subject: str
-    grade: Grade
-    message: str
-    advice: str = ""
-
-    def document(self) -> Json:
-        return {"subject": self.subject, "grade": self.grade, "message": self.message, "advice": self.advice}
-
-    def line(self) -> str:
-        word, color = _MARKS[self.grade]
-        advice = f"\n           -> {self.advice}" if self.advice else ""
-        return f"{typer.style(word, fg=color)}  {self.subject}: {self.message}{advice}"
 
 
 def examine(settings: Settings) -> list[Finding]:
     """All findings about the installation that these settings describe."""
     now = system_now()
     direct = settings.secret("database_direct")
-    facts = inspect_database(settings.database_url, now, settings.lease_ttl, direct)
+    facts = inspect_database(settings.database_url, now, direct)
     checks: tuple[Callable[[], Iterator[Finding]], ...] = (
         lambda: judge_database(facts),
-        lambda: judge_leftovers(facts),
+        lambda: judge_server(facts),
+        lambda: judge_nodes(facts, settings.lease_ttl),
+        lambda: judge_backlog(facts, now),
         lambda: judge_clock(facts, now, _folder_time(settings.data)),
         lambda: check_data_folder(settings),
-        lambda: check_keys(settings),
+        lambda: check_keys(settings, facts),
         lambda: check_tls(settings, now),
         lambda: judge_exposure(settings),
         lambda: judge_targets(settings),
@@ -76,7 +55,7 @@ def examine(settings: Settings) -> list[Finding]:
 def judge_database(facts: DatabaseFacts) -> Iterator[Finding]:
     name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[facts.dialect]
     if facts.problem is not None:
-        yield Finding("database", "error", f"{facts.place}: {facts.problem}", "make it reachable, or name another one")
+        yield Finding("database", "error", f"{facts.place}: {facts.problem}", _advice(facts.problem))
         return
     if not facts.exists:
         yield Finding("database", "ok", f"{name} {facts.version}; {facts.place} is made at the first start")
@@ -97,6 +76,12 @@ def judge_database(facts: DatabaseFacts) -> Iterator[Finding]:
         yield Finding("pooler", "warning", "nodes can't signal one another through it: they ask instead", advice)
 
 
+def _advice(problem: str) -> str:
+    if "read-only" in problem or "standby" in problem:
+        return "it is a standby: name the primary, or all servers (postgresql://USER@ONE,TWO/NAME finds the primary)"
+    return "make it reachable, or name another one"
+
+
 def _judge_revision(facts: DatabaseFacts) -> Finding:
     if facts.revision == facts.latest_revision:
         return Finding("tables", "ok", f"revision {facts.revision}")
@@ -108,20 +93,6 @@ def _judge_revision(facts: DatabaseFacts) -> Finding:
         f"revision {facts.revision}, but this program works with {facts.latest_revision}",
         "run `crossdock migrate`; if the database comes from a newer version, start that one",
     )
-
-
-def judge_leftovers(facts: DatabaseFacts) -> Iterator[Finding]:
-    if facts.leftovers is None:
-        return
-    runs, deliveries = facts.leftovers.unfinished_runs, facts.leftovers.unfinished_deliveries
-    yield Finding("unfinished work", "ok", f"{runs} runs and {deliveries} deliveries wait or are worked on")
-    if facts.leftovers.silent_nodes:
-        yield Finding(
-            "processes",
-            "warning",
-            f"{facts.leftovers.silent_nodes} ended without handing their work back",
-            "a running server takes it over by itself; if none runs, start one",
-        )
 
 
 def judge_clock(facts: DatabaseFacts, now: Instant, folder_time: Instant | None) -> Iterator[Finding]:
@@ -163,19 +134,23 @@ def check_data_folder(settings: Settings) -> Iterator[Finding]:
         yield Finding("disk space", "ok", words)
 
 
-def check_keys(settings: Settings) -> Iterator[Finding]:
+def check_keys(settings: Settings, facts: DatabaseFacts) -> Iterator[Finding]:
     master_key = settings.secret("master_key")
     file = settings.data / KEY_FILE
+    key_ids: tuple[str, ...] = ()
     try:
         if master_key is not None:
-            count = len(parse_keys(master_key.replace(",", "\n"), "the setting master_key"))
-            yield Finding("master key", "ok", f"{count} from the setting")
+            key_ids = tuple(map(key_id, parse_keys(master_key.replace(",", "\n"), "the setting master_key")))
+            yield Finding("master key", "ok", f"{len(key_ids)} from the setting")
         elif file.exists():
-            yield Finding("master key", "ok", f"{len(load_vault(settings.data, None).key_ids)} in {file}")
+            key_ids = load_vault(settings.data, None).key_ids
+            yield Finding("master key", "ok", f"{len(key_ids)} in {file}")
         else:
             yield Finding("master key", "ok", f"{file} is made at the first start")
     except (Misconfigured, OSError) as error:
         yield Finding("master key", "error", str(error), "secrets can't be opened without it")
+    else:
+        yield from judge_keys(facts, key_ids)
     token_file = settings.data / LOCAL_TOKEN_FILE
     if token_file.exists():
         try:

@@ -6,6 +6,7 @@ It works beside a running server and without one.
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,20 +14,24 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from crossdock.model.errors import Misconfigured, StoreUnavailable
-from crossdock.model.states import FINAL_DELIVERY_STATES, FINAL_RUN_STATES
 from crossdock.model.time import SECOND, Instant
 from crossdock.store import schema
 from crossdock.store.database import Database, Dialect, open_database, parse_url, sqlite_module
+from crossdock.store.fleet import Backlog, SeenNode, count_unfinished, leases_by_node, see_nodes
+from crossdock.store.inspect_server import ServerFacts, inspect_server
 from crossdock.store.migrate import current_revision, lacking_indexes, latest_revision
 
 
 @dataclass(frozen=True, slots=True)
-class Leftovers:
-    """Work that waits, and processes that ended without saying so."""
+class Installation:
+    """What the tables tell of nodes and of their work."""
 
-    unfinished_runs: int
-    unfinished_deliveries: int
-    silent_nodes: int
+    nodes: tuple[SeenNode, ...]
+    leases: Mapping[str, Mapping[str, int]]
+    """What each node holds, by kind; nodes that nobody knows any more too."""
+    backlogs: tuple[Backlog, ...]
+    sealing_keys: Mapping[str, int]
+    """How many secrets each master key has sealed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +51,28 @@ class DatabaseFacts:
     latest_revision: str = ""
     holder: str | None = None
     """The process that has the database open (SQLite)."""
-    leftovers: Leftovers | None = None
+    installation: Installation | None = None
+    """None where the tables are missing, or not those of this version."""
+    server: ServerFacts | None = None
+    """What PostgreSQL tells of itself."""
     is_pooled: bool = False
     """A pooler lends the connections out for one transaction each, and nobody named a way past it."""
     lacking: tuple[str, ...] = ()
     """Indexes that are not there."""
 
 
-def inspect_database(url: str, now: Instant, silent_after: float, direct: str | None = None) -> DatabaseFacts:
-    """Ask the database at `url`; nodes are silent when their last heartbeat is older than `silent_after` seconds.
-    `direct` is the way past a pooler.
-    """
+def inspect_database(url: str, now: Instant, direct: str | None = None) -> DatabaseFacts:
+    """Ask the database at `url`; `direct` is the way past a pooler."""
     parsed = parse_url(url)
     if parsed.get_backend_name() != "sqlite":
         place = f"{parsed.host or parsed.query.get('host', '')}/{parsed.database}"
-        return _ask(open_database(url, direct), DatabaseFacts("postgresql", place), now, silent_after)
+        return _ask(open_database(url, direct), DatabaseFacts("postgresql", place), now)
     file = Path(parsed.database or "")
     version = str(sqlite_module().sqlite_version)
     if not file.is_file():
         return DatabaseFacts("sqlite", str(file), version, exists=False, latest_revision=latest_revision())
     facts = DatabaseFacts("sqlite", str(file), version, holder=lock_holder(Path(f"{file}.lock")))
-    return _ask(open_database(url), facts, now, silent_after)
+    return _ask(open_database(url), facts, now)
 
 
 def lock_holder(lock: Path) -> str | None:
@@ -82,7 +88,7 @@ def lock_holder(lock: Path) -> str | None:
     return None
 
 
-def _ask(database: Database, facts: DatabaseFacts, now: Instant, silent_after: float) -> DatabaseFacts:
+def _ask(database: Database, facts: DatabaseFacts, now: Instant) -> DatabaseFacts:
     try:
         durability = _durability(database)
         with database.reading() as connection:
@@ -97,7 +103,8 @@ def _ask(database: Database, facts: DatabaseFacts, now: Instant, silent_after: f
                 revision=revision,
                 latest_revision=latest_revision(),
                 holder=facts.holder,
-                leftovers=_leftovers(connection, now, silent_after) if is_up_to_date else None,
+                installation=_installation(connection, now) if is_up_to_date else None,
+                server=inspect_server(connection) if facts.dialect == "postgresql" else None,
                 is_pooled=database.is_pooled(connection) and not database.direct_is_given,
                 lacking=tuple(lacking_indexes(connection)) if is_up_to_date else (),
             )
@@ -131,14 +138,15 @@ def _clock(connection: Connection, dialect: Dialect) -> Instant | None:
     return round(float(connection.execute(_CLOCK).scalar_one()) * SECOND)
 
 
-def _leftovers(connection: Connection, now: Instant, silent_after: float) -> Leftovers:
-    run, delivery, node = schema.run, schema.delivery, schema.node
-    runs = select(func.count()).select_from(run).where(run.c.state.not_in(sorted(FINAL_RUN_STATES)))
-    deliveries = (
-        select(func.count()).select_from(delivery).where(delivery.c.state.not_in(sorted(FINAL_DELIVERY_STATES)))
+def _installation(connection: Connection, now: Instant) -> Installation:
+    secret = schema.secret
+    keys = connection.execute(select(secret.c.key_id, func.count()).group_by(secret.c.key_id))
+    return Installation(
+        nodes=tuple(see_nodes(connection, now)),
+        leases=leases_by_node(connection),
+        backlogs=tuple(count_unfinished(connection)),
+        sealing_keys={row[0]: int(row[1]) for row in keys},
     )
-    silent = select(func.count()).select_from(node).where(node.c.heartbeat_at < now - round(silent_after * SECOND))
-    return Leftovers(*(int(connection.execute(query).scalar_one()) for query in (runs, deliveries, silent)))
 
 
 def _first_line(error: object) -> str:
