@@ -124,7 +124,9 @@ class Load:
     free: int = 4
     asking: int = 3
     pause_seconds: float = 0.1
-    """Between two calls of one caller: lanes must keep up, or waiting in them hides what a fault costs."""
+    """Between two calls of one caller."""
+    lane_pause_seconds: float = 0.25
+    """The same for callers with a lane: it must keep up with them, or waiting in it hides what a fault costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,9 @@ class _Caller:
             self.callers.promises.hear(place.name, asked_at, status)
             if self.path != "lanes" or status == 202:
                 self.number += 1
-            await asyncio.sleep(REFUSED_SECONDS if status == 503 else self.callers.load.pause_seconds)
+            load = self.callers.load
+            pause = load.lane_pause_seconds if self.path == "lanes" else load.pause_seconds
+            await asyncio.sleep(REFUSED_SECONDS if status == 503 else pause)
 
     async def _call(self, place: Place) -> int:
         promises = self.callers.promises

@@ -119,7 +119,7 @@ def _show_figures(console: Console, figures: dict[str, Any]) -> None:
         shown = (
             ", ".join(f"{key} {number}" for key, number in value.items()) if isinstance(value, dict) else f"{value:,}"
         )
-        console.print(f"{name:>28}  {shown}")
+        console.print(f"{name:>28}  {shown}", soft_wrap=True)
 
 
 if __name__ == "__main__":
