@@ -186,7 +186,7 @@ CONCURRENCY = Field(
     "Runs at once",
     Section.HANDLING,
     FieldKind.NUMBER,
-    "How many runs of this integration may happen side by side on a node, when they are not ordered.",
+    "How many runs of this integration may happen side by side, on all nodes together, when they are not ordered.",
     default=_TRIGGER.concurrency,
 )
 RATE_LIMIT = Field(
