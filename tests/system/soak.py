@@ -1,9 +1,10 @@
 """A steady load for a long time: does anything grow that should not?
 
-Runs have steps of every kind, and rows are deleted a minute after they came, so that a minute of the soak is what a
-month is elsewhere. Each sample tells what the process holds (memory, open files, threads) and what the database does
-(rows, bytes, log). A line is fitted to what came after the warm-up; it climbs when even its slope less two standard
-errors is above the limit, so that a short soak accuses nobody and a long one sees little.
+First it is measured how many runs a second are worked off, then half as many calls are made. Runs have steps of every
+kind, and rows are deleted a minute after they came, so that a minute of the soak is what a month is elsewhere. Each
+sample tells what the process holds (memory, open files, threads) and what the database does (rows, bytes, log). A line
+is fitted to what came after the warm-up; it climbs when even its slope less two standard errors is above the limit, so
+that a short soak accuses nobody and a long one sees little.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from sqlalchemy import Connection, bindparam, text
 
 from crossdock.store.database import Database, open_database
 from tests.support.program import Program
 from tests.support.sink import Sink
+from tests.system.calling import AWAY_SECONDS
 from tests.system.every_step import StepCallers, add_databases, add_integrations
 from tests.system.fault_mode import OnFault, go_on
 from tests.system.killing import prepare, url_of
@@ -37,15 +40,21 @@ MOST_SLACK = 0.10
 """The database may grow by so much of its size in ten minutes: pages that deleted rows have left are used again."""
 TABLES = ("event", "run", "journal", "delivery", "attempt")
 FINISH_SECONDS = 60.0
+LOOK_SECONDS = 0.25
+FULL_AT, HELD_BACK_AT = 24, 200
+"""Unfinished runs from which on nobody calls: while the capacity is measured, and afterwards. Should the machine have
+less power for us than it had at first, the soak does not become an overload."""
 
 
 @dataclass(frozen=True, slots=True)
 class SoakPlan:
-    """`callers` wait 0.15 s after each call, and one more asks for answers."""
+    """`share` of the capacity is asked for, which is measured for so many seconds."""
 
     seconds: float = 3_600.0
     every_seconds: float = 60.0
     callers: int = 3
+    capacity_seconds: float = 20.0
+    share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,7 @@ class Sample:
     threads: int
     processor: float
     accepted: int
+    unfinished: int
     rows: dict[str, int]
     database_mb: float
     log_mb: float
@@ -67,6 +77,7 @@ class Sample:
 @dataclass(slots=True)
 class SoakReport:
     seconds: float = 0.0
+    capacity: float = 0.0
     acknowledged: int = 0
     checked: int = 0
     unclear: int = 0
@@ -92,6 +103,7 @@ class SoakReport:
         return {
             "fault": "soak",
             "seconds": round(self.seconds, 1),
+            "capacity": round(self.capacity, 1),
             "acknowledged": self.acknowledged,
             "checked": self.checked,
             "unclear": self.unclear,
@@ -128,6 +140,31 @@ def fit(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
     return slope, math.sqrt(rest / (count - 2) / spread)
 
 
+@dataclass(slots=True)
+class SteadyCallers(StepCallers):
+    """Together they make a call every `interval_seconds`, as long as not too many runs wait."""
+
+    interval_seconds: float = 0.0
+    most_unfinished: int = FULL_AT
+    may_call: asyncio.Event = field(default_factory=asyncio.Event)
+    _next_at: float = 0.0
+
+    async def _call(self, session: aiohttp.ClientSession, ended: asyncio.Event, path: str) -> None:
+        while not ended.is_set():
+            await self._wait_for_turn()
+            try:
+                await self._call_once(session, path)
+            except (aiohttp.ClientError, TimeoutError):
+                self.promises.unclear += 1
+                await asyncio.sleep(AWAY_SECONDS)
+
+    async def _wait_for_turn(self) -> None:
+        await self.may_call.wait()
+        now = time.monotonic()
+        self._next_at = max(now, self._next_at) + self.interval_seconds
+        await asyncio.sleep(self._next_at - now)
+
+
 # --- the soak --------------------------------------------------------------------------------------------------------
 
 
@@ -147,10 +184,13 @@ async def soak(folder: Path, plan: SoakPlan, on_fault: OnFault = go_on, *, datab
         for integration in made.values():
             change = {"retention": RETENTION}
             await asyncio.to_thread(program.admin, "PATCH", f"/integrations/{integration}", change)
-        calling = asyncio.create_task(StepCallers(program, soaking.promises, plan.callers).call_until(ended))
-        await soaking.sample_until(plan, on_fault)
-        ended.set()
-        await calling
+        callers = SteadyCallers(program, soaking.promises, plan.callers)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(callers.call_until(ended))
+            tasks.create_task(soaking.hold_back(callers, ended))
+            await soaking.measure_capacity(callers, plan)
+            await soaking.sample_until(plan, on_fault)
+            ended.set()
         await soaking.finish()
         await asyncio.to_thread(program.stop)
     finally:
@@ -172,9 +212,29 @@ class _Soaking:
         self._database = database
         self._processor = 0.0
         self._at = 0.0
+        self._waiting = 0
+
+    async def hold_back(self, callers: SteadyCallers, ended: asyncio.Event) -> None:
+        """Stop the callers while too many runs are unfinished, and let them go at the end."""
+        while not ended.is_set():
+            self._waiting = await asyncio.to_thread(self._unfinished)
+            callers.may_call.set() if self._waiting < callers.most_unfinished else callers.may_call.clear()
+            await asyncio.sleep(LOOK_SECONDS)
+        callers.may_call.set()
+
+    async def measure_capacity(self, callers: SteadyCallers, plan: SoakPlan) -> None:
+        """Runs a second that are worked off while there are always some to do; then call for a share of them."""
+        await asyncio.sleep(plan.capacity_seconds / 2)
+        before = len(self.promises.accepted) + len(self.promises.answered)
+        await asyncio.sleep(plan.capacity_seconds)
+        told = len(self.promises.accepted) + len(self.promises.answered) - before
+        self.report.capacity = max(told, 1) / plan.capacity_seconds
+        callers.most_unfinished = HELD_BACK_AT
+        callers.interval_seconds = 1 / (self.report.capacity * plan.share)
 
     async def sample_until(self, plan: SoakPlan, on_fault: OnFault) -> None:
         began = time.monotonic()
+        self._processor = _processor_seconds(self._folder)
         while (now := time.monotonic() - began) < plan.seconds:
             await asyncio.sleep(min(plan.every_seconds, plan.seconds - now))
             self.report.seconds = time.monotonic() - began
@@ -221,9 +281,7 @@ class _Soaking:
             return int(connection.execute(text(query)).scalar_one())
 
     def _look(self, at: float) -> Sample:
-        process = self._program.process
-        assert process is not None
-        folder = Path(f"/proc/{process.pid}")
+        folder = self._folder
         with self._database.reading() as connection:
             rows = {name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() for name in TABLES}
             database_mb, log_mb = self._sizes(connection)
@@ -233,15 +291,22 @@ class _Soaking:
         return Sample(
             at=round(at, 1),
             memory_mb=round(self._program.memory()[0], 2),
-            workers_mb=round(sum(_memory_of(child) for child in _children(process.pid)), 2),
+            workers_mb=round(sum(_memory_of(child) for child in _children(int(folder.name))), 2),
             open_files=len(list((folder / "fd").iterdir())),
             threads=len(list((folder / "task").iterdir())),
             processor=round(share, 3),
             accepted=self.report.acknowledged,
+            unfinished=self._waiting,
             rows=rows,
             database_mb=round(database_mb / 1024**2, 2),
             log_mb=round(log_mb / 1024**2, 2),
         )
+
+    @property
+    def _folder(self) -> Path:
+        """What the system tells of the process."""
+        assert self._program.process is not None
+        return Path(f"/proc/{self._program.process.pid}")
 
     def _sizes(self, connection: Connection) -> tuple[float, float]:
         """Bytes of the database and of its write-ahead log."""
