@@ -211,6 +211,14 @@ def test_nul_characters_are_told_and_replaced(mover: Mover) -> None:
     assert asked(mover.urls[1], select(event.c.content_type).where(event.c.id == f"evt_{3:032x}")) == "a\ufffdb"
 
 
+def test_a_number_that_does_not_fit_is_told(mover: Mover) -> None:
+    event = schema.event
+    changed(mover.urls[0], update(event).where(event.c.id == f"evt_{3:032x}").values(size=2**33))
+
+    with pytest.raises(Misconfigured, match=r"event.size of \('evt_0+3',\) is too large for PostgreSQL"):
+        mover.copy()
+
+
 # --- once, whatever happens ----------------------------------------------------------------------------------------
 
 

@@ -26,12 +26,15 @@ from sqlalchemy import (
     tuple_,
 )
 
+from crossdock.model.errors import Misconfigured
 from crossdock.store import schema
 from crossdock.store.transfer_marks import IS_NO_MARK
 
 Row: TypeAlias = Sequence[Any]
 Key: TypeAlias = tuple[str | int, ...]
 """A primary key as it can stand in JSON."""
+
+_INT4_END = 2**31
 
 BATCH_ROWS = 10_000
 BATCH_BYTES = 8 * 1024 * 1024
@@ -120,10 +123,14 @@ def write_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> Non
         return
     names = ", ".join(f'"{column.name}"' for column in table.columns)
     statement = f'COPY "{table.name}" ({names}) FROM STDIN (FORMAT BINARY)'
+    narrow = [index for index, name in enumerate(_type_names(table)) if name == "int4"]
     driver: psycopg.Connection[Any] = driver_of(connection)
     with driver.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(_type_names(table))
         for row in rows:
+            for index in narrow:
+                if not -_INT4_END <= (row[index] or 0) < _INT4_END:  # the driver would cut it off without a word
+                    raise Misconfigured(f"{table.columns[index]} of {key_of(table, row)} is too large for PostgreSQL")
             copy.write_row(row)
 
 
