@@ -8,12 +8,21 @@ import pytest
 from sqlalchemy import Connection, text, update
 
 from crossdock.clock import Sources
-from crossdock.model.epoch import ACTS_FOR, Epoch
+from crossdock.model.epoch import ACTS_FOR, Epoch, Stance
 from crossdock.model.run import MAX_LOSSES
 from crossdock.observe import Observe
 from crossdock.store import Store, open_store, schema
 from crossdock.store.claims import Rescued, claim_quarantined
-from crossdock.store.nodes import NodeRow, list_nodes, register_node, remove_node
+from crossdock.store.nodes import (
+    Condition,
+    NodeRow,
+    beat,
+    list_nodes,
+    read_stance,
+    register_node,
+    remove_node,
+    write_stance,
+)
 from crossdock.watch.liveness import Liveness
 from tests.support.held import HeldClock
 from tests.support.replies import Ledger
@@ -129,6 +138,28 @@ async def test_a_node_hears_who_else_lives(world: World, clock: HeldClock) -> No
         NODE: frozenset({"run", "web"}),
         OTHER_NODE: frozenset({"run"}),
     }
+
+
+async def test_a_node_sees_the_others_as_soon_as_it_is_known_itself(store: Store, clock: HeldClock) -> None:
+    await store.write(register_node, neighbour(clock))
+    world = World(store, clock)
+
+    await world.liveness.register()
+
+    assert {member.node_id for member in world.epoch.members} == {NODE, OTHER_NODE}
+
+
+async def test_a_heartbeat_tells_what_the_node_has_in_work(world: World) -> None:
+    stance = Stance(frozenset({OTHER_NODE}), frozenset({"int_a"}), has_stopped=True)
+    await world.store.write_apart(beat, NODE, 0, Condition(stance=write_stance(stance)))
+
+    (row,) = await world.store.read(list_nodes)
+
+    assert read_stance(row.stance) == stance
+
+
+def test_a_stance_of_another_version_is_none() -> None:
+    assert [read_stance(text) for text in ("", "{", '{"knows": 1}', '{"other": []}')] == [None] * 4
 
 
 async def test_a_node_that_was_taken_for_dead_drops_its_work_and_begins_anew(world: World) -> None:
