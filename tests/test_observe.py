@@ -87,6 +87,7 @@ def count_everything(counts: Observe) -> None:
     counts.set_bulk_jobs({"running": 1})
     counts.signals.set_hearing(True)
     counts.database.contended("deadlock")
+    counts.duty_taken("retention")
 
 
 def test_everything_shown_is_in_the_registry_and_the_other_way_round() -> None:

@@ -91,7 +91,9 @@ def turns_of(node: Parts) -> list[Turn]:
             Turn("sharing of lanes", 5.0, node.run.lanes.share),
         ]
     duties = _duties_of(node)
-    return turns + (duties if is_alone else [once_for_all(duty, node.store, node.sources) for duty in duties])
+    if is_alone:
+        return turns + duties
+    return turns + [once_for_all(duty, node.store, node.sources, node.metrics.duty_taken) for duty in duties]
 
 
 def _duties_of(node: Parts) -> list[Turn]:

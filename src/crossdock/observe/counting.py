@@ -38,6 +38,7 @@ from crossdock.observe.metrics import (
     DELIVERY_LATENCY,
     DELIVERY_QUEUE,
     DUPLICATES,
+    DUTIES_TAKEN,
     EVENT_LOOP_LAG,
     HEARTBEAT_SECONDS,
     HEARTBEATS_FAILED,
@@ -61,6 +62,7 @@ from crossdock.observe.metrics import (
     RUN_RETRIES,
     RUNS_FINISHED,
     RUNS_RESCUED,
+    SIGNAL_ECHO,
     SPANS_DROPPED,
     SPANS_EXPORTED,
     STEP_SECONDS,
@@ -90,7 +92,7 @@ class Observe(Collector):
         self._finished = self._counters[RUNS_FINISHED.name]
         self._run_latency = self._histograms[RUN_LATENCY.name][()]
         self._run_queue = self._histograms[RUN_QUEUE.name][()]
-        self.signals = SignalCounts(self._counters, self._gauges)
+        self.signals = SignalCounts(self._counters, self._gauges, self._histograms[SIGNAL_ECHO.name][()])
         self.database = DatabaseCounts(self._counters, self._histograms)
         self._asked: list[Callable[[], None]] = []
         self._registry = CollectorRegistry()
@@ -155,6 +157,9 @@ class Observe(Collector):
 
     def deliveries_rescued(self, count: int) -> None:
         self._counters[DELIVERIES_RESCUED.name][()] += count
+
+    def duty_taken(self, name: str) -> None:
+        self._counters[DUTIES_TAKEN.name][(name,)] += 1
 
     def loop_lag(self, seconds: float) -> None:
         """The event loop came so late to something that was due."""

@@ -94,6 +94,12 @@ NODES_BURIED = MetricSpec("crossdock_nodes_buried", "counter", "Processes that t
 DELIVERIES_RESCUED = MetricSpec(
     "crossdock_deliveries_rescued", "counter", "Deliveries taken over from processes that died."
 )
+DUTIES_TAKEN = MetricSpec(
+    "crossdock_duties_taken",
+    "counter",
+    "Times that this process did something that one process does for all of PostgreSQL's, such as retention.",
+    ("duty",),
+)
 EVENT_LOOP_LAG = MetricSpec(
     "crossdock_event_loop_lag_seconds",
     "histogram",
@@ -207,6 +213,12 @@ SIGNALS_HEARING = MetricSpec(
     "crossdock_signals_hearing",
     "gauge",
     "On PostgreSQL: 1 while this process certainly hears what others tell, 0 while it finds it by looking.",
+)
+SIGNAL_ECHO = MetricSpec(
+    "crossdock_signal_echo_seconds",
+    "histogram",
+    "How long a signal takes by way of PostgreSQL: every ten seconds this process tells itself something.",
+    bounds=SECONDS,
 )
 
 SPANS_EXPORTED = MetricSpec("crossdock_spans_exported", "counter", "Spans of traces that the collector took.")

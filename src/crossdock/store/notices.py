@@ -65,6 +65,7 @@ class SignalObserver(Protocol):
     def signals_dropped(self, count: int, /) -> None: ...
     def signals_heard(self, count: int, /) -> None: ...
     def set_hearing(self, is_hearing: bool, /) -> None: ...
+    def echoed(self, seconds: float, /) -> None: ...
 
 
 class _Deaf(Exception):
@@ -104,6 +105,7 @@ class PostgresSignals(Signals):
     @property
     def poll_seconds(self) -> float:
         return QUIET_POLL_SECONDS if self._is_healthy else super().poll_seconds
+        self._probed_at = 0.0
 
     async def start(self) -> None:
         self._is_open = True
@@ -196,8 +198,8 @@ class PostgresSignals(Signals):
             await connection.close()
 
     async def _probe_once(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Hear for PROBE_SECONDS; _Deaf when the probe is not among what is heard."""
-        self._probe = new_token()
+        """Hear until the next probe is due; _Deaf when this one is not among what is heard."""
+        self._probe, self._probed_at = new_token(), monotonic()
         self._gather(_PROBE, self._probe, None)
         await self._hear_for(connection, ECHO_SECONDS)
         if self._probe:
@@ -227,6 +229,7 @@ class PostgresSignals(Signals):
 
     def _begin_hearing(self) -> None:
         self._names.add(self._epoch.node_id)
+                self._observer.echoed(monotonic() - self._probed_at)
         self._failures = 0
         if not self._is_healthy:
             self._is_healthy = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from crossdock import observe
 from crossdock.clock import Sources
@@ -18,10 +18,10 @@ LONG_SECONDS = 1.0
 """After work that took longer, the next interval begins at its end."""
 
 
-def once_for_all(turn: Turn, store: Store, sources: Sources) -> Turn:
-    """The turn as a duty: of all nodes, one takes it every so many seconds."""
+def once_for_all(turn: Turn, store: Store, sources: Sources, taken: Callable[[str], None] = lambda _: None) -> Turn:
+    """The turn as a duty: of all nodes, one takes it every so many seconds. `taken` is told when it is this one."""
     assert isinstance(turn.seconds, int | float)
-    duty = _Duty(turn.name, turn.seconds, turn.work, store, sources)
+    duty = _Duty(turn, turn.seconds, store, sources, taken)
     return Turn(turn.name, lambda: duty.rest_seconds, duty.look)
 
 
@@ -29,11 +29,12 @@ class _Duty:
     """Asks when the duty is due, and not before again, so that waiting costs the database next to nothing."""
 
     def __init__(
-        self, name: str, every_seconds: float, work: Callable[[], Awaitable[None]], store: Store, sources: Sources
+        self, turn: Turn, every_seconds: float, store: Store, sources: Sources, taken: Callable[[str], None]
     ) -> None:
-        self._name = name
+        self._name = turn.name
         self._every = every_seconds
-        self._work = work
+        self._work = turn.work
+        self._taken = taken
         self._store = store
         self._sources = sources
         self.rest_seconds = every_seconds
@@ -45,6 +46,7 @@ class _Duty:
         if wait > 0:
             self.rest_seconds = wait
         elif await self._store.write(take_duty, *self._held()):
+            self._taken(self._name)
             await self._carry_out()
 
     async def _carry_out(self) -> None:
