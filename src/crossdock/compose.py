@@ -261,6 +261,7 @@ class Node:
         self.deliver.wake()
         self.signals.tell(Topic.RUNS)
         self.signals.tell(Topic.LANES)
+        self.signals.spread(Topic.BULK)
 
     async def abandon(self) -> None:
         """This node was taken for dead: nothing that it held is its own any more."""

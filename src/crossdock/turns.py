@@ -81,7 +81,13 @@ def turns_of(node: Parts) -> list[Turn]:
     ]
     if "run" in node.settings.roles:
         turns += [
-            Turn("bulk jobs", lambda: signals.poll_seconds / 2, node.bulk.look, alarm=_bell(signals, Topic.BULK)),
+            Turn(
+                "bulk jobs",
+                0.5 if is_alone else lambda: signals.poll_seconds,
+                node.bulk.look,
+                alarm=_bell(signals, Topic.BULK),
+            ),
+            Turn("lanes of this node", lambda: signals.poll_seconds, node.run.lanes.look),
             Turn("lanes that stand still", 5.0, node.run.lanes.mend),
         ]
     if not is_alone:

@@ -42,6 +42,8 @@ UNEVEN = 1.25
 """How much more than its share a node owns before it hands lanes on; a few more do not matter."""
 UNEVEN_LANES = 4
 HANDED_ON_AT_ONCE = 64
+ORPHAN_SECONDS = 2.0
+"""How long lanes without an owner are left to those who were told of them."""
 
 
 class OwnedLanes:
@@ -64,6 +66,8 @@ class OwnedLanes:
         self._track = track
         self._sources = sources
         self._lanes: dict[str, OwnedLane] = {}
+        self._seeks = True
+        self._orphans_since: float | None = None
 
     def add(self, accepted: Accepted) -> bool:
         """A freshly recorded event in its lane; False when that has no owner.
@@ -165,6 +169,26 @@ class OwnedLanes:
             del self._lanes[lane.id]
 
     # --- finding, sharing, mending ---------------------------------------------------------------------------------
+
+    def seek(self) -> None:
+        """There are lanes without an owner, as far as somebody knows."""
+        self._seeks = True
+
+    def are_wanted(self, has_orphans: bool) -> bool:
+        """Whether to adopt lanes: when this node was told of them, or those who were do not do it."""
+        is_told, self._seeks = self._seeks, False
+        now = asyncio.get_running_loop().time()
+        self._orphans_since = (self._orphans_since or now) if has_orphans else None
+        return self._orphans_since is not None and (is_told or now - self._orphans_since >= ORPHAN_SECONDS)
+
+    async def look(self) -> None:
+        """Find what was changed in lanes of this node while nobody tells of it."""
+        if self._signals.is_healthy or not self._lanes:
+            return
+        for waiting in await self._store.read(stalled_lanes, self._sources.node_id, self._sources.now()):
+            lane = self._lanes.get(waiting.id)
+            if lane is not None and lane.is_idle:
+                lane.forget()
 
     async def adopt(self) -> None:
         """Own the lanes that have work and no owner: after a start, and after another node was lost or let go."""

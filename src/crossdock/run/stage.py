@@ -21,7 +21,7 @@ from crossdock.model.errors import CrossdockError, StoreUnavailable, Unrecordabl
 from crossdock.model.leases import HeldLeases
 from crossdock.model.outcome import Failure, Json, Result, StepOutcome
 from crossdock.model.run import JournalEntry, LeasedRun
-from crossdock.model.time import Instant, later, seconds_between
+from crossdock.model.time import later, seconds_between
 from crossdock.model.verdict import Outcome
 from crossdock.observe import (
     LOOK_FAILED,
@@ -34,7 +34,7 @@ from crossdock.run.compile import CompiledWorkflow
 from crossdock.run.lanes import IDLE_SECONDS, LaneDriver
 from crossdock.run.limits import Limits
 from crossdock.run.outside import Outside
-from crossdock.run.owned_lanes import OwnedLanes
+from crossdock.run.owned_lanes import ORPHAN_SECONDS, OwnedLanes
 from crossdock.run.settling import Ending
 from crossdock.run.slots import Slots
 from crossdock.run.steps import StepContext, WorkflowStep
@@ -53,8 +53,6 @@ from crossdock.store.signals import Topic
 TOTAL_SLOTS = 1_024
 CLAIM_BATCH = 32
 HAND_BACK_SECONDS = 5.0
-ORPHAN_SECONDS = 2.0
-"""How long lanes without an owner are left to those who were told of them."""
 
 
 class RunStage:
@@ -90,8 +88,6 @@ class RunStage:
         self._to_cancel: set[str] = set()
         self._held = HeldLeases()
         self._lookout = Lookout(sources.now, self._signals)
-        self._seeks_lanes = True
-        self._orphans_since: float | None = None
         self._is_pumping = False
         self._is_quarantine_busy = False
         self._stopping = False
@@ -254,7 +250,7 @@ class RunStage:
             if emission.lane_key is None:
                 self._wait(emission.event.integration_id)
             else:
-                self._seeks_lanes = True
+                self.lanes.seek()
                 self.lane_changed(lane_id(emission.event.integration_id, emission.lane_key))
 
     def _answered(self, run: LeasedRun, result: Result) -> None:
@@ -335,12 +331,12 @@ class RunStage:
         if not self.lanes.changed(lane_id):
             self._signals.tell(Topic.LANE, lane_id)
             self._signals.tell(Topic.LANES)
-            self._seeks_lanes = True  # it may have no owner
+            self.lanes.seek()  # it may have no owner
         self.wake()
 
     def seek_lanes(self) -> None:
         """There are lanes without an owner."""
-        self._seeks_lanes = True
+        self.lanes.seek()
         self.wake()
 
     # --- what other nodes tell ---------------------------------------------------------------------------------------
@@ -393,18 +389,10 @@ class RunStage:
             await self._work_quarantined()
         if found.next_at is not None:
             self._lookout.due(found.next_at)
-        if self._may_adopt(found.has_orphan_lanes, now):
+        if self.lanes.are_wanted(found.has_orphan_lanes):
             await self.lanes.adopt()
-
-    def _may_adopt(self, has_orphans: bool, now: Instant) -> bool:
-        """Whether to take lanes without an owner: when this node was told of them, or whoever was does not do it."""
-        is_told, self._seeks_lanes = self._seeks_lanes, False
-        moment = asyncio.get_running_loop().time()
-        self._orphans_since = (self._orphans_since or moment) if has_orphans else None
-        if self._orphans_since is None or is_told or moment - self._orphans_since >= ORPHAN_SECONDS:
-            return has_orphans
-        self._lookout.due(later(now, ORPHAN_SECONDS))
-        return False
+        elif found.has_orphan_lanes:
+            self._lookout.due(later(now, ORPHAN_SECONDS))
 
     async def _work_quarantined(self) -> None:
         """Runs that were lost with a node are worked on one at a time: the one that kills processes dies alone."""
@@ -430,7 +418,7 @@ class RunStage:
 
     async def fail_lost(self, rescued: Rescued) -> None:
         """Settle the runs that were lost with their nodes too often, and look for what became free."""
-        self._seeks_lanes = True
+        self.lanes.seek()
         self.wake()
         for run in rescued.lost:
             ending = self._settling.end(run, Broken(None, LOST, None))

@@ -79,8 +79,18 @@ class _PoolerInTheWay(Exception):
 class PostgresSignals(Signals):
     """This process among the nodes of its database. `start` and `stop` are called once each."""
 
-    def __init__(self, database: Database, epoch: Epoch, observer: SignalObserver) -> None:
+    def __init__(
+        self,
+        database: Database,
+        epoch: Epoch,
+        observer: SignalObserver,
+        *,
+        probe_seconds: float = PROBE_SECONDS,
+        echo_seconds: float = ECHO_SECONDS,
+    ) -> None:
         super().__init__()
+        self._probe_seconds = probe_seconds
+        self._echo_seconds = echo_seconds
         self._database = database
         self._epoch = epoch
         self._observer = observer
@@ -95,6 +105,7 @@ class PostgresSignals(Signals):
         self._is_open = False
         self._is_healthy = False
         self._probe = ""
+        self._probed_at = 0.0
         self._failures = 0
         self._company_until = 0.0
 
@@ -105,7 +116,6 @@ class PostgresSignals(Signals):
     @property
     def poll_seconds(self) -> float:
         return QUIET_POLL_SECONDS if self._is_healthy else super().poll_seconds
-        self._probed_at = 0.0
 
     async def start(self) -> None:
         self._is_open = True
@@ -201,10 +211,10 @@ class PostgresSignals(Signals):
         """Hear until the next probe is due; _Deaf when this one is not among what is heard."""
         self._probe, self._probed_at = new_token(), monotonic()
         self._gather(_PROBE, self._probe, None)
-        await self._hear_for(connection, ECHO_SECONDS)
+        await self._hear_for(connection, self._echo_seconds)
         if self._probe:
-            raise _Deaf(f"what this process tells itself is not heard within {ECHO_SECONDS:g} s")
-        await self._hear_for(connection, PROBE_SECONDS - ECHO_SECONDS)
+            raise _Deaf(f"what this process tells itself is not heard within {self._echo_seconds:g} s")
+        await self._hear_for(connection, self._probe_seconds - self._echo_seconds)
 
     async def _hear_for(self, connection: psycopg.AsyncConnection[Any], seconds: float) -> None:
         async with contextlib.aclosing(connection.notifies(timeout=seconds)) as notices:
@@ -219,6 +229,7 @@ class PostgresSignals(Signals):
         if sender == self._me:
             if topic == _PROBE and self._probe in words:
                 self._probe = ""
+                self._observer.echoed(monotonic() - self._probed_at)
                 self._begin_hearing()
             return
         self._company_until = monotonic() + COMPANY_SECONDS
@@ -229,7 +240,6 @@ class PostgresSignals(Signals):
 
     def _begin_hearing(self) -> None:
         self._names.add(self._epoch.node_id)
-                self._observer.echoed(monotonic() - self._probed_at)
         self._failures = 0
         if not self._is_healthy:
             self._is_healthy = True

@@ -11,12 +11,13 @@ from sqlalchemy import BigInteger, Connection, Select, String, cast, func, liter
 from crossdock.model.time import Instant
 from crossdock.store import schema
 from crossdock.store.claims import IS_DELAYED, IS_FREE, IS_LOST_BEFORE, is_due
+from crossdock.store.lanes import IS_FREE_LANE
 from crossdock.store.statements import has_row
 
 run = schema.run
 owner = schema.integration.c.id
 
-_BACKLOG, _DELAYS, _QUARANTINE, _CANCEL, _NEXT = "backlog", "delays", "quarantine", "cancel", "next"
+_BACKLOG, _DELAYS, _QUARANTINE, _CANCEL, _LANES, _NEXT = "backlog", "delays", "quarantine", "cancel", "lanes", "next"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class DueRuns:
     """A run waits that was lost with a node before."""
     cancel_requests: tuple[str, ...]
     """Runs of this node that somebody asked to stop."""
+    has_orphan_lanes: bool
+    """There are lanes with work and no owner."""
     next_at: Instant | None
 
 
@@ -43,6 +46,7 @@ def look_for_runs(connection: Connection, node_id: str, now: Instant) -> DueRuns
         has_ended_delays=bool(found[_DELAYS]),
         has_quarantined=bool(found[_QUARANTINE]),
         cancel_requests=tuple(found[_CANCEL]),
+        has_orphan_lanes=bool(found[_LANES]),
         next_at=min((at for at in found[_NEXT] if at is not None), default=None),
     )
 
@@ -50,6 +54,7 @@ def look_for_runs(connection: Connection, node_id: str, now: Instant) -> DueRuns
 def _question(node_id: str, now: Instant) -> Any:
     free, delayed = (IS_FREE, run.c.integration_id == owner), (IS_DELAYED, run.c.integration_id == owner)
     quarantined = select(run.c.event_id.label("id")).where(IS_LOST_BEFORE, is_due(run, now)).limit(1).subquery()
+    orphans = select(schema.lane.c.id).where(IS_FREE_LANE).limit(1).subquery()
     moments = [
         select(func.min(run.c.due_at)).where(*waiting, run.c.due_at > now).scalar_subquery()
         for waiting in (free, delayed)
@@ -59,6 +64,7 @@ def _question(node_id: str, now: Instant) -> Any:
         _told(_DELAYS, owner).where(has_row(select(run.c.due_at).where(*delayed, run.c.due_at <= now))),
         _told(_QUARANTINE, quarantined.c.id),
         _told(_CANCEL, run.c.event_id).where(run.c.lease_node == node_id, run.c.cancel_requested),
+        _told(_LANES, orphans.c.id),
         *(
             select(literal(_NEXT).label("what"), literal("").label("id"), func.min(each.c.at).label("at"))
             for each in (select(moment.label("at")).select_from(schema.integration).subquery() for moment in moments)
