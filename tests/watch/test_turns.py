@@ -64,3 +64,32 @@ async def test_no_turn_is_taken_after_the_stop() -> None:
         await asyncio.sleep(0)
 
     assert work.times == times
+
+
+async def test_an_alarm_ends_the_rest() -> None:
+    work, alarm = Work(), asyncio.Event()
+    watch = Watch([Turn("work", lambda: 1_000.0, work, alarm)])
+    watch.start()
+    await work.until(1)
+
+    alarm.set()
+    await work.until(2)
+    await watch.stop()
+
+
+async def test_an_alarm_during_the_work_is_heeded_after_it() -> None:
+    alarm = asyncio.Event()
+    times = 0
+
+    async def ring_once() -> None:
+        nonlocal times
+        times += 1
+        if times == 1:
+            alarm.set()
+        await work()
+
+    work = Work()
+    watch = Watch([Turn("work", 1_000.0, ring_once, alarm)])
+    watch.start()
+    await work.until(2)
+    await watch.stop()
