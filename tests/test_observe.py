@@ -128,6 +128,17 @@ def test_what_threads_tell_of_the_database_adds_up() -> None:
     assert sample(counts, "crossdock_database_seconds_count", kind="read") == 8_000
 
 
+def test_a_clock_that_is_set_back_takes_nothing_from_how_long_runs_waited() -> None:
+    counts = Observe()
+
+    for seconds in (2.0, -3_600.0):
+        counts.run_begun(seconds)
+        counts.delivery_begun(seconds)
+
+    for name in ("crossdock_run_queue_seconds", "crossdock_delivery_queue_seconds"):
+        assert (sample(counts, f"{name}_sum"), sample(counts, f"{name}_count")) == (2.0, 2.0)
+
+
 def test_shared_commits_are_not_counted_twice() -> None:
     counts = Observe()
 

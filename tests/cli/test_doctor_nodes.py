@@ -54,9 +54,10 @@ class Installation:
         """The node has not been heard of for so long."""
         await self.store.write(_age, node_id, round(seconds * SECOND))
 
-    async def sealed(self, key_id: str) -> None:
+    async def sealed(self, key_id: str, seconds_ago: float = 60.0) -> None:
         """There is a secret that this key has sealed."""
-        await self.store.write(put_secrets, [SecretRow("int_a", "token", key_id, b"sealed")], system_now())
+        at = later(system_now(), -seconds_ago)
+        await self.store.write(put_secrets, [SecretRow("int_a", "token", key_id, b"sealed")], at)
 
 
 def _age(connection: Connection, node_id: str, by: int) -> None:
@@ -220,6 +221,14 @@ async def test_nodes_with_the_same_key_are_fine(installation: Installation) -> N
 
     assert "keys of nodes" not in found
     assert only(found, "master key")[0] == "ok"
+
+
+async def test_a_key_that_was_just_made_is_not_missed_before_the_next_heartbeat(installation: Installation) -> None:
+    own = load_vault(installation.data, None).current_key_id
+    await installation.node(condition=Condition("mk_before"))
+    await installation.sealed(own, seconds_ago=0.0)
+
+    assert "keys of nodes" not in installation.examine()
 
 
 # --- what waits ------------------------------------------------------------------------------------------------------

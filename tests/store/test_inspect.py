@@ -8,7 +8,7 @@ from pathlib import Path
 from crossdock.clock import system_now
 from crossdock.model.time import seconds_between
 from crossdock.store import Store
-from crossdock.store.inspect import DatabaseFacts, inspect_database, lock_holder
+from crossdock.store.inspect import DatabaseFacts, SealingKey, inspect_database, lock_holder
 from crossdock.store.nodes import NodeRow, register_node
 from crossdock.store.secrets import SecretRow, put_secrets
 from tests.support.runs import NODE, OTHER_NODE, Runs
@@ -90,7 +90,7 @@ async def test_nodes_leases_backlog_and_keys_are_seen(store: Store, database_url
     assert [node.row.id for node in seen.nodes] == [NODE]
     assert {node: leases["run"] for node, leases in seen.leases.items()} == {OTHER_NODE: 1}
     assert [(each.integration_id, each.unfinished) for each in seen.backlogs] == [("int_a", 1)]
-    assert seen.sealing_keys == {"mk_1": 1}
+    assert seen.sealing_keys == {"mk_1": SealingKey(1, now)}
 
 
 def test_only_a_server_tells_of_itself(database_url: str) -> None:

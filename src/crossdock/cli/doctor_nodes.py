@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from crossdock.cli.findings import Finding
 from crossdock.cli.output import duration_words
 from crossdock.model.node_state import NodeState, judge_node
-from crossdock.model.time import SECOND, Instant, seconds_between
+from crossdock.model.time import SECOND, Instant, later, seconds_between
 from crossdock.settings import ALL_ROLES
 from crossdock.store.claims import CLOCK_SKEW_SECONDS
 from crossdock.store.fleet import Backlog, SeenNode
@@ -19,6 +19,8 @@ OVERDUE_TTLS = 3
 """After so many times the time to live somebody should have taken over what a dead node held."""
 OLD_SECONDS = 300.0
 LATE_REPLY_SECONDS = 60.0
+RECENT_SECONDS = 60.0
+"""What a node that was not heard of for so long had to tell is of no matter any more."""
 NAMED_AT_MOST = 5
 
 # --- nodes -----------------------------------------------------------------------------------------------------------
@@ -131,24 +133,28 @@ def judge_keys(facts: DatabaseFacts, key_ids: Sequence[str]) -> Iterator[Finding
     if facts.installation is None:
         return
     needed = facts.installation.sealing_keys
-    missing = {key: count for key, count in needed.items() if key not in key_ids}
-    for key, count in sorted(missing.items()):
-        yield Finding(
-            "master key",
-            "error",
-            f"{count} secret(s) were sealed with {key}, which is not among the keys here",
-            "give every node the same master_key (or key file), or enter these secrets again",
-        )
-    for node in facts.installation.nodes:
-        lacking = sorted(set(needed) - set(node.row.key_ids.split(",")))
-        if node.row.key_ids and lacking:
+    for key, sealed in sorted(needed.items()):
+        if key not in key_ids:
+            yield Finding(
+                "master key",
+                "error",
+                f"{sealed.secrets} secret(s) were sealed with {key}, which is not among the keys here",
+                "give every node the same master_key (or key file), or enter these secrets again",
+            )
+    telling = [n for n in facts.installation.nodes if n.row.key_ids and n.heartbeat_age < RECENT_SECONDS]
+    for node in telling:
+        # It tells of its keys with each heartbeat: of one that is newer than the last one it can't have told yet.
+        told_at = later(node.row.heartbeat_at, -CLOCK_TOLERANCE_SECONDS)
+        has = node.row.key_ids.split(",")
+        lacking = sorted(key for key, sealed in needed.items() if key not in has and sealed.since < told_at)
+        if lacking:
             yield Finding(
                 "keys of nodes",
                 "error",
                 f"{node.row.id} on {node.row.host} can't open secrets that were sealed with {', '.join(lacking)}",
                 "give it the same master_key (or key file) as the others, and restart it",
             )
-    sets = {frozenset(node.row.key_ids.split(",")) for node in facts.installation.nodes if node.row.key_ids}
+    sets = {frozenset(node.row.key_ids.split(",")) for node in telling}
     if len(sets) > 1:
         yield Finding(
             "keys of nodes",

@@ -119,7 +119,7 @@ class Observe(Collector):
 
     def run_begun(self, seconds: float) -> None:
         """A run starts for the first time, so long after its call was accepted."""
-        self._run_queue.add(seconds)
+        self._run_queue.add(max(0.0, seconds))  # a clock that is set back must not take from the sum
 
     def run_retried(self, integration_id: str) -> None:
         self._counters[RUN_RETRIES.name][(integration_id,)] += 1
@@ -167,7 +167,7 @@ class Observe(Collector):
 
     def delivery_begun(self, seconds: float) -> None:
         """A delivery is tried for the first time, so long after it was made."""
-        self._histograms[DELIVERY_QUEUE.name][()].add(seconds)
+        self._histograms[DELIVERY_QUEUE.name][()].add(max(0.0, seconds))
 
     def delivery_attempt(self, kind: str) -> None:
         self._counters[DELIVERY_ATTEMPTS.name][(kind,)] += 1

@@ -23,6 +23,14 @@ from crossdock.store.migrate import current_revision, lacking_indexes, latest_re
 
 
 @dataclass(frozen=True, slots=True)
+class SealingKey:
+    """A master key that has sealed so many secrets, the first of them at an instant."""
+
+    secrets: int
+    since: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class Installation:
     """What the tables tell of nodes and of their work."""
 
@@ -30,8 +38,7 @@ class Installation:
     leases: Mapping[str, Mapping[str, int]]
     """What each node holds, by kind; nodes that nobody knows any more too."""
     backlogs: tuple[Backlog, ...]
-    sealing_keys: Mapping[str, int]
-    """How many secrets each master key has sealed."""
+    sealing_keys: Mapping[str, SealingKey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +147,12 @@ def _clock(connection: Connection, dialect: Dialect) -> Instant | None:
 
 def _installation(connection: Connection, now: Instant) -> Installation:
     secret = schema.secret
-    keys = connection.execute(select(secret.c.key_id, func.count()).group_by(secret.c.key_id))
+    sealed = select(secret.c.key_id, func.count(), func.min(secret.c.updated_at)).group_by(secret.c.key_id)
     return Installation(
         nodes=tuple(see_nodes(connection, now)),
         leases=leases_by_node(connection),
         backlogs=tuple(count_unfinished(connection)),
-        sealing_keys={row[0]: int(row[1]) for row in keys},
+        sealing_keys={row[0]: SealingKey(int(row[1]), int(row[2])) for row in connection.execute(sealed)},
     )
 
 
