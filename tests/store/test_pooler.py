@@ -67,7 +67,7 @@ async def test_tables_are_made_and_events_go_through_it(bouncer: PgBouncer, name
 
 async def test_more_ask_than_there_are_sessions(bouncer: PgBouncer, name: str) -> None:
     async with open_store(bouncer.url(name)) as one, open_store(bouncer.url(name)) as other:
-        asked = [store.read(current_revision) for _ in range(60) for store in (one, other)]
+        asked = [store.read(current_revision) for _ in range(25) for store in (one, other)]
 
         assert set(await asyncio.gather(*asked)) == {LATEST_REVISION}
 
