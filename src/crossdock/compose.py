@@ -99,6 +99,8 @@ DEFAULT_WORKSPACE = "default"
 SWITCH_INTERVAL_SECONDS = 0.0002
 """How long a thread may keep the interpreter when another wants it: the recorder must not wait long for the loop."""
 
+LEAST_GRACE_SECONDS = 1.0
+"""What each part of a stop gets although those before it have used the grace up."""
 TRACES_SECONDS = 5.0
 """How long a stop waits for a collector to take the last spans."""
 COLLECT_AFTER = 20_000
@@ -272,12 +274,26 @@ class Node:
     # --- start -----------------------------------------------------------------------------------------------------
 
     async def start(self) -> Address:
-        """Start everything and listen; Misconfigured when it can't be."""
+        """Start everything and listen; Misconfigured when it can't be, and nothing of it is left then."""
+        async with contextlib.AsyncExitStack() as undoing:
+            address = await self._begin(undoing)
+            undoing.pop_all()
+        gc.collect()
+        gc.freeze()  # what was loaded stays; the collector need not walk through it again and again
+        gc.set_threshold(COLLECT_AFTER, 20, 50)
+        observe.emit(observe.SERVER_STARTED, address=address.url, node=self.epoch.node_id, database=self.store.dialect)
+        await self._greet(self.settings.url_at(address.port))
+        return address
+
+    async def _begin(self, undoing: contextlib.AsyncExitStack) -> Address:
+        """Begin one part after the other; `undoing` hears how to end what has begun."""
         settings = self.settings
         tls = None
         if settings.tls_cert is not None and settings.tls_key is not None:
             tls = load_tls(settings.tls_cert, settings.tls_key, system_now())
         self.store.start()
+        undoing.push_async_callback(self.store.stop)
+        undoing.push_async_callback(self._leave)
         await self.liveness.register()
         await self.store.read(check_marks, shown_place(self.store.database))  # a transfer may have begun meanwhile
         self.workspace_id = await self.store.write(ensure_workspace, new_id("wsp"), DEFAULT_WORKSPACE, system_now())
@@ -285,19 +301,16 @@ class Node:
         await self.liveness.rescue()  # recovery; after the configuration, which says what becomes of lost runs
         self._manage()
         await self.tokens.reload()
+        undoing.push_async_callback(self.signals.stop)
+        undoing.push_async_callback(self._end_work, 0.0)
         await self._start_work()
         if self.demo is not None:
             await self.demo.start()
+            undoing.push_async_callback(self.demo.stop)
             actor = Actor("demo", self.workspace_id, DEFAULT_WORKSPACE, "admin")
             await self.demo.set_up(self.cases.apply, self.cases.integrations, self.cases.keys, actor)
         self.server = WebServer(self._application(), limits=self._limits(), refused=self.metrics.connection_refused)
-        address = await self.server.start(settings.host, settings.port, tls)
-        gc.collect()
-        gc.freeze()  # what was loaded stays; the collector need not walk through it again and again
-        gc.set_threshold(COLLECT_AFTER, 20, 50)
-        observe.emit(observe.SERVER_STARTED, address=address.url, node=self.epoch.node_id, database=self.store.dialect)
-        await self._greet(settings.url_at(address.port))
-        return address
+        return await self.server.start(settings.host, settings.port, tls)
 
     def _manage(self) -> None:
         """The use cases: one set for the API and for the pages."""
@@ -366,6 +379,7 @@ class Node:
 
     async def _start_work(self) -> None:
         """Begin with what this process's roles ask for. A stage that is stopped before it begins offers nothing."""
+        self.watch = Watch(turns_of(self))
         roles = self.settings.roles
         if "run" in roles:
             self._looking = asyncio.create_task(self.run.look_forever())
@@ -375,7 +389,6 @@ class Node:
             await self.deliver.start()
         else:
             await self.deliver.stop(0)
-        self.watch = Watch(turns_of(self))
         wire_signals(self)
         await self.signals.start()
         self.watch.start()
@@ -412,20 +425,14 @@ class Node:
     # --- stop ------------------------------------------------------------------------------------------------------
 
     async def stop(self, grace_seconds: float) -> None:
-        """Stop in order; running work gets up to `grace_seconds`, then it is handed back."""
+        """Stop in order. Calls, runs and deliveries share `grace_seconds`; what is left then is handed back."""
+        deadline = asyncio.get_running_loop().time() + grace_seconds
         self.readiness.is_leaving = True
         with contextlib.suppress(StoreUnavailable):
             await self.liveness.announce_leaving()
         await self.server.stop(grace_seconds)
-        await self.run.stop(grace_seconds)
-        if self._looking is not None:
-            self._looking.cancel()
-        await self.deliver.stop(grace_seconds)
-        await self.watch.stop()
-        with contextlib.suppress(StoreUnavailable):  # what is left is taken over at the next start
-            await self.bulk.stop()
-            await self.upkeep.write_counts()
-            await self.liveness.leave()
+        await self._end_work(deadline)
+        await self._leave()
         await self.signals.stop()
         if self.demo is not None:
             await self.demo.stop()
@@ -436,3 +443,22 @@ class Node:
         if self.tracer is not None:
             await self.tracer.close(TRACES_SECONDS)
         await self.store.stop()
+
+    async def _end_work(self, deadline: float) -> None:
+        """End what `_start_work` began. `deadline` is of the loop's clock: runs use of the grace first."""
+        await self.run.stop(_seconds_until(deadline))
+        if self._looking is not None:
+            self._looking.cancel()
+        await self.deliver.stop(_seconds_until(deadline))
+        await self.watch.stop()
+        with contextlib.suppress(StoreUnavailable):  # what is left is taken over at the next start
+            await self.bulk.stop()
+            await self.upkeep.write_counts()
+
+    async def _leave(self) -> None:
+        with contextlib.suppress(StoreUnavailable):  # others see that this node is gone, a little later
+            await self.liveness.leave()
+
+
+def _seconds_until(deadline: float) -> float:
+    return max(LEAST_GRACE_SECONDS, deadline - asyncio.get_running_loop().time())

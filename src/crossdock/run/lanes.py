@@ -52,6 +52,8 @@ class OwnedLane:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     is_idle: bool = False
+    is_engaged: bool = False
+    """A run of it is worked on, or is being taken: what drives the lane has to come to the end of it."""
     is_idle_for_long: bool = False
     is_wanted_elsewhere: bool = False
     """It is to be handed on, or was lost, as soon as the run that is worked on has ended."""
@@ -114,6 +116,7 @@ class LaneDriver:
         """Run the lane's runs in order until this node stops or gives the lane up."""
         taken: LeasedRun | None = None
         while taken is not None or not (self.stopping or lane.is_idle_for_long or lane.is_wanted_elsewhere):
+            lane.is_engaged = taken is not None
             if taken is not None:
                 taken = await self._work(lane, taken)
                 continue
@@ -123,6 +126,7 @@ class LaneDriver:
             is_quick = await self._is_quick(head)
             if not lane.queue or lane.queue[0] is not head:
                 continue  # forgotten meanwhile
+            lane.is_engaged = True
             if is_quick:
                 await self._burst(lane)
             else:
@@ -212,7 +216,11 @@ class LaneDriver:
         if following is not None:
             lane.queue.popleft()
         try:
-            settled, claimed = await until_recorded(lambda: self._store.submit(change), self._sources.fraction)
+            settled, claimed = await until_recorded(
+                lambda: self._store.submit(change),
+                self._sources.fraction,
+                gives_up=lambda: ending is None and self.stopping,  # then no work is lost
+            )
         except Unrecordable as error:
             if ending is None or ending.is_substitute:
                 raise
@@ -227,7 +235,11 @@ class LaneDriver:
     async def _look_again(self, lane: OwnedLane) -> None:
         """Something else changed the lane's runs: an operator, or another node that owns the lane now (LaneLost)."""
         lane.forget()
-        if not await until_recorded(lambda: self._store.read(owns_lane, lane.id, lane.token), self._sources.fraction):
+
+        async def read() -> bool:
+            return await self._store.read(owns_lane, lane.id, lane.token)
+
+        if not await until_recorded(read, self._sources.fraction, gives_up=lambda: self.stopping):
             raise LaneLost
 
     async def _burst(self, lane: OwnedLane) -> None:
