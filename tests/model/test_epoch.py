@@ -107,6 +107,14 @@ def test_a_node_that_is_seen_for_the_first_time_is_given_its_time() -> None:
     assert witness.look({"new": 1}, 40.0) == []
 
 
+def test_a_node_is_judged_by_the_lease_that_it_has() -> None:
+    witness = a_witness()
+
+    deaths = [bool(witness.look({"n": 1}, number * HEARTBEAT, {"n": 3 * TTL})) for number in range(17)]
+
+    assert deaths == [False] * 15 + [True] * 2
+
+
 @given(st.lists(st.floats(0.1, 30.0), min_size=1, max_size=40), st.integers(0, 39))
 def test_nobody_dies_before_its_own_lease_has_ended(pauses: list[float], stops_at: int) -> None:
     """However irregularly the witness looks: who last beat just before a look stops acting before it is dead."""

@@ -12,7 +12,7 @@ from crossdock.model.epoch import ACTS_FOR, Epoch, Stance
 from crossdock.model.run import MAX_LOSSES
 from crossdock.observe import Observe
 from crossdock.store import Store, open_store, schema
-from crossdock.store.claims import Rescued, claim_quarantined
+from crossdock.store.claims import Rescued, claim_quarantined, held_lanes
 from crossdock.store.nodes import (
     Condition,
     NodeRow,
@@ -281,6 +281,18 @@ async def test_a_row_that_the_database_refuses_to_change_does_not_stop_the_rescu
     assert states == ["queued", "running", "queued"]
 
 
+async def test_a_lane_that_the_database_refuses_to_change_does_not_stop_the_rescue(world: World) -> None:
+    for key in ("a", "b"):
+        await world.runs.accept(lane=key, leased=True, node=OTHER_NODE)
+    run = await world.runs.leased(node=OTHER_NODE)
+    await world.store.write(_refuse_changes_of, "int_a:a", "lane", "id")
+
+    await world.liveness.rescue()
+
+    assert await world.runs.state(run.event.id) == "queued"
+    assert await world.store.read(held_lanes, [OTHER_NODE]) == ["int_a:a"]
+
+
 async def test_a_node_that_leaves_is_gone(world: World) -> None:
     await world.liveness.leave()
 
@@ -305,12 +317,12 @@ def _beat_once_more(connection: Connection, node_id: str) -> None:
     connection.execute(update(node).where(node.c.id == node_id).values(heartbeat_at=node.c.heartbeat_at + 1))
 
 
-def _refuse_changes_of(connection: Connection, event_id: str) -> None:
+def _refuse_changes_of(connection: Connection, name: str, table: str = "run", key: str = "event_id") -> None:
     if connection.dialect.name == "sqlite":
         refuse = "BEGIN SELECT RAISE(ABORT, 'poisoned'); END"
     else:
         body = "BEGIN RAISE EXCEPTION 'poisoned' USING ERRCODE = 'check_violation'; END"
         connection.execute(text(f"CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$"))
         refuse = "EXECUTE FUNCTION poison()"
-    when = f"FOR EACH ROW WHEN (OLD.event_id = '{event_id}')"
-    connection.execute(text(f"CREATE TRIGGER poison BEFORE UPDATE ON run {when} {refuse}"))
+    when = f"FOR EACH ROW WHEN (OLD.{key} = '{name}')"
+    connection.execute(text(f"CREATE TRIGGER poison BEFORE UPDATE ON {table} {when} {refuse}"))

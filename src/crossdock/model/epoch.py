@@ -98,8 +98,13 @@ class Witness:
     _seen: dict[str, _Sight] = field(default_factory=dict)
     _looked_at: float | None = None
 
-    def look(self, heartbeats: Mapping[str, Instant], now: float) -> list[str]:
-        """The dead among the nodes with these last heartbeats; `now` is monotonic."""
+    def look(
+        self, heartbeats: Mapping[str, Instant], now: float, leases: Mapping[str, float] | None = None
+    ) -> list[str]:
+        """The dead among the nodes with these last heartbeats; `now` is monotonic.
+
+        `leases` tells for how many seconds a node may go on without a heartbeat where that is not as long as here.
+        """
         passed = 0.0 if self._looked_at is None else min(now - self._looked_at, self.heartbeat_seconds * 1.5)
         self._looked_at = now
         before, self._seen = self._seen, {}
@@ -110,4 +115,9 @@ class Witness:
             else:
                 sight.still_for += passed
             self._seen[node_id] = sight
-        return sorted(node_id for node_id, sight in self._seen.items() if sight.still_for >= self.ttl_seconds)
+        given = leases or {}
+        return sorted(
+            node_id
+            for node_id, sight in self._seen.items()
+            if sight.still_for >= max(self.ttl_seconds, given.get(node_id, 0.0))
+        )

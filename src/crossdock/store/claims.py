@@ -221,9 +221,15 @@ def rescue_runs(connection: Connection, dead: Sequence[str], node_id: str, now: 
     return _take_back(connection, (run.c.lease_node.in_(dead),), node_id, now, token)
 
 
-def free_lanes_of(connection: Connection, dead: Sequence[str]) -> None:
-    """The lanes of dead nodes have no owner any more."""
-    connection.execute(update(lane).where(lane.c.lease_node.in_(dead)).values(lease_node=null(), lease_token=null()))
+def free_lanes_of(connection: Connection, dead: Sequence[str], only: str | None = None) -> int:
+    """The lanes of dead nodes (or `only` this one of them) have no owner any more; how many there were."""
+    held = (lane.c.lease_node.in_(dead),) if only is None else (lane.c.lease_node.in_(dead), lane.c.id == only)
+    return connection.execute(update(lane).where(*held).values(lease_node=null(), lease_token=null())).rowcount
+
+
+def held_lanes(connection: Connection, node_ids: Sequence[str]) -> list[str]:
+    """The lanes that nodes own."""
+    return list(connection.execute(select(lane.c.id).where(lane.c.lease_node.in_(node_ids))).scalars())
 
 
 def held_runs(connection: Connection, node_ids: Sequence[str]) -> list[str]:
@@ -234,8 +240,7 @@ def held_runs(connection: Connection, node_ids: Sequence[str]) -> list[str]:
 def rescue_run(
     connection: Connection, event_id: str, dead: Sequence[str], node_id: str, now: Instant, token: str
 ) -> Rescued:
-    """Take back one run of dead nodes, and their lanes."""
-    free_lanes_of(connection, dead)
+    """Take back one run of dead nodes."""
     return _take_back(connection, (run.c.event_id == event_id, run.c.lease_node.in_(dead)), node_id, now, token)
 
 

@@ -309,16 +309,25 @@ def expire_due(connection: Connection, now: Instant, limit: int = 500) -> list[E
     return [EndedDelivery(row.id, DeliveryKind(row.kind), row.created_at) for row in connection.execute(statement)]
 
 
-def rescue_deliveries(connection: Connection, dead: Sequence[str], now: Instant) -> int:
-    """Take back what dead nodes were sending; how many. Any node may do this: the guard is the dead node's lease."""
+def rescue_deliveries(connection: Connection, dead: Sequence[str], now: Instant, only: str | None = None) -> int:
+    """Take back what dead nodes were sending (or `only` this one delivery); how many.
+
+    Any node may do this: the guard is the dead node's lease.
+    """
     if not dead:
         return 0
+    held = (delivery.c.lease_node.in_(dead), IS_SENDING)
     statement = (
         update(delivery)
-        .where(delivery.c.lease_node.in_(dead), IS_SENDING)
+        .where(*held, *([delivery.c.id == only] if only is not None else []))
         .values(state=DELIVERY_MOVES[DeliveryMove.RESCUE][1].value, due_at=now, lease_node=null(), lease_token=null())
     )
     return connection.execute(statement).rowcount
+
+
+def held_deliveries(connection: Connection, node_ids: Sequence[str]) -> list[str]:
+    """The deliveries that nodes are sending."""
+    return list(connection.execute(select(delivery.c.id).where(delivery.c.lease_node.in_(node_ids))).scalars())
 
 
 def read_sending(connection: Connection, node_id: str) -> list[str]:

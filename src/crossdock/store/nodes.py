@@ -47,6 +47,8 @@ class NodeRow:
     """Comma-separated: the master keys with which it opens secrets."""
     hears: bool = True
     """Whether it hears what other nodes tell; else it finds it by looking."""
+    lease_seconds: float = 0.0
+    """How long it goes on without a heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)

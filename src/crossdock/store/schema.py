@@ -15,6 +15,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -478,6 +479,7 @@ node = Table(
     Column("clock_skew", BigInteger, nullable=False, server_default="0"),  # microseconds before the database's clock
     Column("key_ids", String, nullable=False, server_default=""),  # comma-separated: the master keys that it has
     Column("hears", Boolean, nullable=False, server_default=true()),  # what other nodes tell
+    Column("lease_seconds", Float, nullable=False, server_default="0"),  # how long it goes on without a heartbeat
 )
 
 duty = Table(  # what is done once for all nodes: whoever takes it when it is due, does it this time

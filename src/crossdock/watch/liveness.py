@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from crossdock import __version__, observe
@@ -13,13 +13,12 @@ from crossdock.clock import Sources, new_id, new_token
 from crossdock.model.epoch import Member, Witness
 from crossdock.model.errors import StoreUnavailable
 from crossdock.model.node_state import judge_node
-from crossdock.model.run import LeasedRun
 from crossdock.model.time import SECOND, Instant, seconds_between
 from crossdock.observe import Observe
 from crossdock.store import Store
 from crossdock.store.bulk_jobs import free_jobs
-from crossdock.store.claims import Rescued, held_runs, rescue_run, rescue_runs
-from crossdock.store.deliveries import rescue_deliveries
+from crossdock.store.claims import Rescued, free_lanes_of, held_lanes, held_runs, rescue_run, rescue_runs
+from crossdock.store.deliveries import held_deliveries, rescue_deliveries
 from crossdock.store.nodes import (
     Condition,
     NodeRow,
@@ -92,6 +91,7 @@ class Liveness:
             heartbeat_at=now,
             roles=self._roles,
             address=self._address,
+            lease_seconds=self._ttl,
         )
         await self._store.write(register_node, row)
         self._epoch.confirm(started, self._ttl)
@@ -115,7 +115,8 @@ class Liveness:
         self._epoch.confirm(started, self._ttl)
         self._epoch.members = tuple(_member(row) for row in pulse.nodes)
         heartbeats = {row.id: row.heartbeat_at for row in pulse.nodes if row.id != self._epoch.node_id}
-        for node_id in self._witness.look(heartbeats, self._monotonic()):
+        leases = {row.id: row.lease_seconds for row in pulse.nodes}
+        for node_id in self._witness.look(heartbeats, self._monotonic(), leases):
             self._dead[node_id] = heartbeats[node_id]
         self._count_nodes(pulse.nodes)
 
@@ -153,13 +154,12 @@ class Liveness:
             await self._take_back(sorted(dead))
 
     async def _take_back(self, dead: list[str]) -> None:
-        now = self._sources.now()
-        rescued = await self._or_one_by_one(dead, now)
-        deliveries = await self._store.write(rescue_deliveries, dead, now)
+        now, node_id = self._sources.now(), self._epoch.node_id
+        rescued = await self._take_back_runs(dead, node_id, now)
+        deliveries = await self._together("delivery", dead, rescue_deliveries, held_deliveries, now)
         await self._store.write(free_jobs, dead)
         if rescued.queued or rescued.lost or deliveries:
             self._observe.runs_rescued(rescued.queued + len(rescued.lost))
-            self._observe.deliveries_rescued(deliveries)
             observe.emit(
                 observe.RUNS_TAKEN_OVER,
                 nodes=dead,
@@ -169,28 +169,56 @@ class Liveness:
             )
         await self._followers.rescued(rescued)
 
-    async def _or_one_by_one(self, dead: list[str], now: Instant) -> Rescued:
-        """All runs together; where the database refuses that, each by itself: a bad row must not hold up the others."""
-        node_id = self._epoch.node_id
+    async def _take_back_runs(self, dead: list[str], node_id: str, now: Instant) -> Rescued:
+        """All runs and lanes in one change; where the database refuses that, each by itself."""
         try:
             return await self._store.write(rescue_runs, dead, node_id, now, new_token())
         except StoreUnavailable:
             raise
         except Exception as error:
             observe.emit(observe.RESCUE_STUMBLED, error=error, nodes=dead)
-        queued = 0
-        lost: list[LeasedRun] = []
+        await self._together("lane", dead, free_lanes_of, held_lanes)
+        rescued: list[Rescued] = []
+
+        async def take(event_id: str) -> None:
+            rescued.append(await self._store.write(rescue_run, event_id, dead, node_id, now, new_token()))
+
         for event_id in await self._store.read(held_runs, dead):
-            try:
-                one = await self._store.write(rescue_run, event_id, dead, node_id, now, new_token())
-            except StoreUnavailable:
-                raise
-            except Exception as error:
-                observe.emit(observe.RESCUE_REFUSED, error=error, event=event_id)
-                continue
-            queued += one.queued
-            lost += one.lost
-        return Rescued(queued, tuple(lost))
+            await self._alone("run", event_id, take)
+        return Rescued(sum(one.queued for one in rescued), tuple(run for one in rescued for run in one.lost))
+
+    async def _together(
+        self,
+        kind: str,
+        dead: list[str],
+        take: Callable[..., int],
+        held: Callable[..., list[str]],
+        *arguments: Instant,
+    ) -> int:
+        """Take everything of a kind back at once, or one by one: a bad row must not hold up the others. How many."""
+        try:
+            return await self._store.write(take, dead, *arguments)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            observe.emit(observe.RESCUE_STUMBLED, error=error, nodes=dead)
+        taken = 0
+
+        async def take_one(name: str) -> None:
+            nonlocal taken
+            taken += await self._store.write(take, dead, *arguments, only=name)
+
+        for name in await self._store.read(held, dead):
+            await self._alone(kind, name, take_one)
+        return taken
+
+    async def _alone(self, kind: str, name: str, take: Callable[[str], Awaitable[None]]) -> None:
+        try:
+            await take(name)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            observe.emit(observe.RESCUE_REFUSED, error=error, kind=kind, id=name)
 
     # --- the end ---------------------------------------------------------------------------------------------------
 

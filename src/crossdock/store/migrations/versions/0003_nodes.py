@@ -40,6 +40,7 @@ def upgrade() -> None:
     op.add_column("node", sa.Column("clock_skew", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("node", sa.Column("key_ids", sa.String(), server_default="", nullable=False))
     op.add_column("node", sa.Column("hears", sa.Boolean(), server_default=sa.true(), nullable=False))
+    op.add_column("node", sa.Column("lease_seconds", sa.Float(), server_default="0", nullable=False))
     op.create_table(
         "duty",
         sa.Column("name", sa.String(), nullable=False),
