@@ -87,6 +87,11 @@ class Vault:
                 f"the secret {associated} was damaged or moved since it was sealed; enter it again, or restore a backup"
             ) from None
 
+    @property
+    def has_key_file(self) -> bool:
+        """Whether the keys are this process's own, in a file; else they come from the setting."""
+        return self._key_file is not None
+
     async def rotate(self, seal_again: Callable[[], Awaitable[int]]) -> int:
         """Make a new key, seal every secret with it, then forget the older keys; how many secrets there were.
 

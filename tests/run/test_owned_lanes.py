@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -16,8 +19,8 @@ from crossdock.store import Store, schema
 from crossdock.store.lanes import count_lanes_by_node, release_run
 from crossdock.store.signals import Signals, Topic
 from tests.support.held import HeldClock
-from tests.support.runs import NODE, OTHER_NODE
-from tests.support.yard import Yard, until
+from tests.support.runs import NODE, OTHER_NODE, Batch
+from tests.support.yard import LATER, Yard, until
 
 BY_KEY = "{{ body.key }}"
 LANE = "int_a:"
@@ -219,3 +222,53 @@ async def test_a_node_that_was_taken_for_dead_goes_on_with_no_lane(yards: tuple[
 
     assert here.calls == ["one"]
     assert there.calls == ["one", "two"]
+
+
+# --- integrations that a node can't read -----------------------------------------------------------------------------
+
+
+def can_not_read(yard: Yard, integration_id: str) -> None:
+    """As with another master key: the integration is there, and this node can't use it."""
+    snapshot = yard.catalog.snapshot
+    by_id = {name: live for name, live in snapshot.by_id.items() if name != integration_id}
+    broken = MappingProxyType({integration_id: "no key opens its secrets"})
+    yard.catalog.snapshot = replace(snapshot, by_id=MappingProxyType(by_id), broken=broken)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_node_leaves_runs_to_others_whose_integration_it_can_not_read(
+    yards: tuple[Yard, Yard], ordered: bool
+) -> None:
+    here, there = yards
+    for yard in yards:
+        await yard.add(steps=[HELD], ordered=ordered, reply=LATER)
+    can_not_read(there, "int_a")
+    await here.stop()
+
+    event_id = await here.accepted(body=body("one"))
+    there.stage.wake()
+    there.stage.seek_lanes()
+    await there.stage.lanes.adopt()
+
+    assert (await there.row(event_id)).state == "queued"
+    await there.add(steps=[HELD], ordered=ordered, reply=LATER)
+    there.catalog.snapshot = replace(there.catalog.snapshot, broken=MappingProxyType({}))
+    there.open("one")
+    there.stage.wake()
+    there.stage.seek_lanes()
+    await there.until(event_id, "succeeded")
+    await until(lambda: len(there.senders.handed) == 1)
+
+
+async def test_what_a_node_has_taken_already_goes_back_untried(yards: tuple[Yard, Yard]) -> None:
+    here, _ = yards
+    await here.add(steps=[HELD])
+    async with Batch(here.store):
+        calling = asyncio.create_task(here.accepted(body=body("one")))
+        await until(lambda: here.store.waiting > 0)
+        can_not_read(here, "int_a")
+    event_id = await calling
+
+    row = await here.until(event_id, "queued")
+
+    assert (row.attempts, here.calls) == (0, [])

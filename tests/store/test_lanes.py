@@ -23,6 +23,7 @@ from crossdock.store.lanes import (
     LaneTurn,
     acquire_lanes,
     count_lanes_by_node,
+    dormant_lanes_in_use,
     has_orphan_lanes,
     head_of,
     list_lanes,
@@ -463,8 +464,10 @@ async def test_lanes_that_were_taken_for_empty_are_woken(store: Store, runs: Run
     await fill(runs)
     await store.write(_put_to_sleep, LANE)
 
-    assert await store.write(wake_forgotten_lanes, runs.now) == []  # not yet: its head was due just now
-    assert await store.write(wake_forgotten_lanes, later(runs.now, 1)) == [LANE]
+    asleep = await store.read(dormant_lanes_in_use)
+    assert sorted(asleep) == ["int_a:blocked", LANE]
+    assert await store.write(wake_forgotten_lanes, asleep, runs.now) == []  # not yet: its head was due just now
+    assert await store.write(wake_forgotten_lanes, asleep, later(runs.now, 1)) == [LANE]
 
     assert [lane_id for lane_id, _, _ in await store.write(acquire_lanes, NODE, ["a", "b"])] == [LANE]
 
@@ -503,3 +506,14 @@ async def test_lanes_whose_heads_should_have_started_are_found(store: Store, run
     assert sorted(one.id for one in found) == [LANE, "int_a:other"]
     assert {one.head_state for one in found} == {RunState.QUEUED}
     assert await store.read(stalled_lanes, OTHER_NODE, later(runs.now, 1)) == []
+
+
+async def test_lanes_of_integrations_that_a_node_can_not_read_are_left_to_others(store: Store, runs: Runs) -> None:
+    await runs.accept(lane="k")
+    await runs.accept("int_b", lane="k")
+
+    mine = await store.write(acquire_lanes, NODE, ["t1", "t2"], ("int_a",))
+    theirs = await store.write(acquire_lanes, OTHER_NODE, ["t3", "t4"])
+
+    assert [lane_id for lane_id, _, _ in mine] == ["int_b:k"]
+    assert [lane_id for lane_id, _, _ in theirs] == ["int_a:k"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from crossdock.clock import Clock
 from crossdock.manage.actor import Actor
 from crossdock.manage.secrets import seal_everything_again
+from crossdock.model.errors import Conflict
 from crossdock.model.outcome import Json
 from crossdock.observe import MASTER_KEY_ROTATED, emit
 from crossdock.store import Store
+from crossdock.store.nodes import list_nodes
 from crossdock.vault import Vault
 
 
@@ -18,8 +20,16 @@ class MasterKey:
         self._now = now
 
     async def rotate(self, actor: Actor) -> Json:
-        """Seal every secret with a new key; how many there were, and the key's id. See `Vault.rotate`."""
+        """Seal every secret with a new key; how many there were, and the key's id. See `Vault.rotate`.
+
+        Conflict where other nodes could not open them any more.
+        """
         actor.require("admin")
+        if self._vault.has_key_file and len(await self._store.read(list_nodes)) > 1:
+            raise Conflict(
+                "other nodes use this database, and a new key in this node's key file would not reach them: give all of "
+                'them the setting master_key first, as the guide to operations tells under "On several nodes"'
+            )
         count = await self._vault.rotate(lambda: seal_everything_again(self._store, self._vault, self._now))
         emit(MASTER_KEY_ROTATED, secrets_sealed=count, master_key_id=self._vault.current_key_id, by=actor.name)
         return {"secrets": count, "key_id": self._vault.current_key_id}

@@ -25,15 +25,26 @@ class Limits:
     ) -> None:
         self._catalog = catalog
         self._workflows = workflows
+        self._epoch = epoch
         self._shares = Shares(epoch)
+        self._was_barred = False
+        """Something was not begun because this node could not act."""
         self._track = track
         self._learning: set[tuple[str, int]] = set()
         self._changes_seen = 0
 
     def of(self, integration_id: str) -> int:
-        """This node's share of the integration's limit; 0 when others have all of it."""
+        """This node's share of the integration's limit; 0 when others have all of it, or this node can't read it."""
+        if self.is_unreadable(integration_id):
+            return 0
+        if not self._epoch.may_act():
+            self._was_barred = True
         limit = self._shared(integration_id)
         return PURE_CONCURRENCY if limit is None else self._shares.share(integration_id, limit)
+
+    def is_unreadable(self, integration_id: str) -> bool:
+        """Whether the integration is there, but not as this node could use it: its runs are left to others."""
+        return integration_id in self._catalog.snapshot.broken
 
     def stance(self, in_work: Mapping[str, int], *, has_stopped: bool) -> Stance:
         """What other nodes have to know of what is in work here, as a heartbeat begins."""
@@ -43,7 +54,9 @@ class Limits:
         """Whether shares may be other ones than when this was last asked."""
         self._shares.look()
         before, self._changes_seen = self._changes_seen, self._shares.changes
-        return before != self._changes_seen
+        may_act_again = self._was_barred and self._epoch.may_act()
+        self._was_barred = self._was_barred and not may_act_again
+        return may_act_again or before != self._changes_seen
 
     def _shared(self, integration_id: str) -> int | None:
         """The limit that all nodes have in common; None where each has its own."""

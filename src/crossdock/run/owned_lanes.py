@@ -8,7 +8,7 @@ cause.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from crossdock.clock import Sources, new_token
@@ -16,7 +16,7 @@ from crossdock.model.errors import StoreUnavailable
 from crossdock.model.run import LeasedRun
 from crossdock.model.states import RunState
 from crossdock.model.time import later, seconds_between
-from crossdock.observe import LANE_MENDED, LANE_STUMBLED, LANES_HANDED_ON, LOOK_FAILED, Observe, emit
+from crossdock.observe import LANE_MENDED, LANE_STUMBLED, LANES_HANDED_ON, LANES_LEFT, LOOK_FAILED, Observe, emit
 from crossdock.run.lanes import LaneDriver, LaneLost, OwnedLane
 from crossdock.run.walk import LeaseLost
 from crossdock.store import Store
@@ -26,7 +26,9 @@ from crossdock.store.lanes import (
     StalledLane,
     acquire_lanes,
     count_lanes_by_node,
+    dormant_lanes_in_use,
     has_orphan_lanes,
+    owns_lane,
     release_lanes,
     stalled_lanes,
     wake_forgotten_lanes,
@@ -42,6 +44,7 @@ UNEVEN = 1.25
 """How much more than its share a node owns before it hands lanes on; a few more do not matter."""
 UNEVEN_LANES = 4
 HANDED_ON_AT_ONCE = 64
+WOKEN_AT_ONCE = 500
 ORPHAN_SECONDS = 2.0
 """How long lanes without an owner are left to those who were told of them."""
 
@@ -58,7 +61,10 @@ class OwnedLanes:
         track: Callable[[asyncio.Future[Any]], None],
         *,
         sources: Sources,
+        unreadable: Callable[[], Collection[str]] = tuple,
     ) -> None:
+        """`unreadable` are the integrations that this node can't work for: their lanes are left to others."""
+        self._unreadable = unreadable
         self._store = store
         self._driver = driver
         self._signals = signals
@@ -142,7 +148,8 @@ class OwnedLanes:
             except StoreUnavailable as error:
                 emit(LOOK_FAILED, reason=str(error))
                 lane.forget()
-                await asyncio.sleep(PAUSE_SECONDS)
+                lane.is_engaged = False
+                await asyncio.sleep(0.0 if self._driver.stopping else PAUSE_SECONDS)
             except Exception as error:
                 emit(LANE_STUMBLED, error=error, lane=lane.id)
                 lane.forget()
@@ -195,11 +202,17 @@ class OwnedLanes:
         while self._sources.epoch.may_act() and await self._store.read(has_orphan_lanes):
             node_id = self._sources.node_id
             tokens = [new_token() for _ in range(LANES_AT_ONCE)]
-            adopted = await self._store.write(acquire_lanes, node_id, tokens)
+            adopted = await self._store.write(acquire_lanes, node_id, tokens, tuple(self._unreadable()))
             if not adopted or node_id != self._sources.node_id:
                 return
             for lane_id, integration_id, token in adopted:
                 self._own(lane_id, integration_id, token)
+
+    def leave_those_of(self, integration_id: str) -> None:
+        """Hand on the lanes of an integration."""
+        for lane in self._lanes.values():
+            if lane.integration_id == integration_id:
+                lane.leave()
 
     async def share(self) -> None:
         """Hand some lanes on where this node owns clearly more than its share."""
@@ -222,10 +235,10 @@ class OwnedLanes:
         node_id, before = self._sources.node_id, later(self._sources.now(), -STALLED_SECONDS)
         for stalled in await self._store.read(stalled_lanes, node_id, before):
             lane = self._lanes.get(stalled.id)
-            if lane is None or lane.token != stalled.token:
+            if lane is None and await self._store.read(owns_lane, stalled.id, stalled.token):
                 self._own(stalled.id, stalled.integration_id, stalled.token)
                 self._say_mended(stalled, "its owner knew nothing of it")
-            elif lane.is_idle:
+            elif lane is not None and lane.token == stalled.token and lane.is_idle:
                 lane.forget()
                 self._say_mended(stalled, "its owner had not seen its head")
 
@@ -239,7 +252,10 @@ class OwnedLanes:
     async def wake_forgotten(self) -> None:
         """Wake lanes that nobody would look for although a run could start in them."""
         before = later(self._sources.now(), -STALLED_SECONDS)
-        woken = await self._store.write(wake_forgotten_lanes, before)
+        asleep = await self._store.read(dormant_lanes_in_use)
+        woken: list[str] = []
+        for start in range(0, len(asleep), WOKEN_AT_ONCE):
+            woken += await self._store.write(wake_forgotten_lanes, asleep[start : start + WOKEN_AT_ONCE], before)
         for lane_id in woken:
             emit(LANE_MENDED, lane=lane_id, cause="it was taken for empty", waited_seconds=None)
             self._observe.lane_mended()
@@ -258,16 +274,21 @@ class OwnedLanes:
                 lane.task.cancel()
 
     def cancel_idle(self) -> None:
-        """Wake nobody any more; lanes with a run in work go on to its end."""
+        """Wake nobody any more, and ask the store for nothing; lanes with a run in work go on to its end."""
         for lane in self._lanes.values():
-            if lane.task is not None and lane.is_idle:
+            if lane.task is not None and not lane.is_engaged:
                 lane.task.cancel()
 
     async def release(self) -> None:
-        """Give all lanes up, for others to adopt."""
-        if self._lanes:
+        """Give all lanes up, for others to adopt. With the database away they do that when they see this node dead."""
+        if not self._lanes:
+            return
+        try:
             await self._store.write(release_lanes, [(lane.id, lane.token) for lane in self._lanes.values()])
-            self._signals.tell(Topic.LANES)
+        except StoreUnavailable as error:
+            emit(LANES_LEFT, count=len(self._lanes), reason=str(error))
+            return
+        self._signals.tell(Topic.LANES)
 
     def __len__(self) -> int:
         return len(self._lanes)

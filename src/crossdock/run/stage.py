@@ -79,8 +79,16 @@ class RunStage:
             sources=sources,
             idle_seconds=lane_idle_seconds,
         )
-        self.lanes = OwnedLanes(store, self._driver, node.signals, node.observe, self._track, sources=sources)
         self._limits = Limits(catalog, self._workflows, sources.epoch, self._track)
+        self.lanes = OwnedLanes(
+            store,
+            self._driver,
+            node.signals,
+            node.observe,
+            self._track,
+            sources=sources,
+            unreadable=lambda: catalog.snapshot.broken,
+        )
         self._slots = Slots(TOTAL_SLOTS)
         self._backlog: OrderedDict[str, None] = OrderedDict()
         self._performing: dict[str, asyncio.Task[Any] | None] = {}
@@ -195,6 +203,8 @@ class RunStage:
         try:
             if run.event.integration_id not in self._catalog.snapshot.by_id:  # another node has just made it
                 await until_recorded(self._catalog.reload_if_changed, self._sources.fraction)
+            if self._limits.is_unreadable(run.event.integration_id):
+                return self._leave_to_others(run)
             workflow = self._workflows.known(run.event.integration_id, run.workflow_number)
             if workflow is None:
                 workflow = await self._read_workflow(run)
@@ -211,6 +221,11 @@ class RunStage:
             emit(RUN_CRASHED, error=error, event=run.event.id)
             broken = Broken(None, Failure("internal", f"{type(error).__name__} inside Crossdock; see the log"), None)
             return self._settling.end(run, broken)
+
+    def _leave_to_others(self, run: LeasedRun) -> Ending:
+        """What becomes of a run is up to its integration's settings, which this node can't read."""
+        self.lanes.leave_those_of(run.event.integration_id)
+        return self._settling.hand_back(run)
 
     async def _perform_cancellable(self, run: LeasedRun, workflow: CompiledWorkflow, ports: WalkPorts) -> Ending:
         if self._handing_back:
@@ -421,7 +436,10 @@ class RunStage:
         self.lanes.seek()
         self.wake()
         for run in rescued.lost:
-            ending = self._settling.end(run, Broken(None, LOST, None))
+            if self._limits.is_unreadable(run.event.integration_id):
+                ending = self._leave_to_others(run)
+            else:
+                ending = self._settling.end(run, Broken(None, LOST, None))
             await self._settle(ending)
 
     # --- stopping --------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ of the next one are one change, so that an ordered run costs one commit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -148,9 +148,15 @@ def _queued(leased: LeasedRun, row: Any) -> QueuedRun:
 IS_FREE_LANE = text("lane.lease_node IS NULL AND NOT lane.dormant")
 
 
-def acquire_lanes(connection: Connection, node_id: str, tokens: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Own lanes that have work and no owner: (lane id, integration id, token) of up to `len(tokens)` of them."""
-    query = select(lane.c.id).where(IS_FREE_LANE).limit(len(tokens)).with_for_update(skip_locked=True)
+def acquire_lanes(
+    connection: Connection, node_id: str, tokens: Sequence[str], without: Collection[str] = ()
+) -> list[tuple[str, str, str]]:
+    """Own lanes that have work and no owner: (lane id, integration id, token) of up to `len(tokens)` of them.
+
+    Those of the integrations `without` are left to others.
+    """
+    wanted = (IS_FREE_LANE, lane.c.integration_id.not_in(without)) if without else (IS_FREE_LANE,)
+    query = select(lane.c.id).where(*wanted).limit(len(tokens)).with_for_update(skip_locked=True)
     ids = connection.execute(query).scalars()
     rows = [(lane_id, token, node_id) for lane_id, token in zip(ids, tokens, strict=False)]
     return [(row.id, row.integration_id, row.lease_token) for row in _acquire.execute(connection, rows)]
@@ -267,20 +273,20 @@ _LANES_IN_USE = text(
 )
 
 
-def wake_forgotten_lanes(connection: Connection, before: Instant) -> list[str]:
-    """Wake the dormant lanes in which a run could have started before an instant: nobody would ever look for them."""
-    ids = list(connection.execute(_LANES_IN_USE).scalars())
+def dormant_lanes_in_use(connection: Connection) -> list[str]:
+    """The dormant lanes that have unfinished runs: all but a few wait for an operator."""
+    return list(connection.execute(_LANES_IN_USE).scalars())
+
+
+def wake_forgotten_lanes(connection: Connection, lane_ids: Sequence[str], before: Instant) -> list[str]:
+    """Wake those of the dormant lanes in which a run could have started before an instant: nobody would ever look for
+    them.
+    """
     startable = (RunState.QUEUED.value, RunState.RETRYING.value)
     waits = (_head(run.c.state).in_(startable), _head(run.c.due_at) < before)
-    woken: list[str] = []
-    for start in range(0, len(ids), _SOME):
-        some = (lane.c.id.in_(ids[start : start + _SOME]), lane.c.dormant)
-        statement = update(lane).where(*some, *waits).values(dormant=false()).returning(lane.c.id)
-        woken += connection.execute(statement).scalars()
-    return woken
-
-
-_SOME = 500
+    some = (lane.c.id.in_(lane_ids), lane.c.dormant)
+    statement = update(lane).where(*some, *waits).values(dormant=false()).returning(lane.c.id)
+    return list(connection.execute(statement).scalars())
 
 
 def owns_lane(connection: Connection, lane_id: str, lane_token: str) -> bool:
