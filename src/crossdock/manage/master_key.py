@@ -27,8 +27,8 @@ class MasterKey:
         actor.require("admin")
         if self._vault.has_key_file and len(await self._store.read(list_nodes)) > 1:
             raise Conflict(
-                "other nodes use this database, and a new key in this node's key file would not reach them: give all of "
-                'them the setting master_key first, as the guide to operations tells under "On several nodes"'
+                "other nodes use this database, and a new key in this node's key file would not reach them: give all "
+                "of them the setting master_key first; the guide to operations tells how, under On several nodes"
             )
         count = await self._vault.rotate(lambda: seal_everything_again(self._store, self._vault, self._now))
         emit(MASTER_KEY_ROTATED, secrets_sealed=count, master_key_id=self._vault.current_key_id, by=actor.name)
