@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+
+import pytest
 
 from crossdock.model.errors import StoreUnavailable
 from crossdock.watch.turns import Turn, Watch
@@ -36,6 +39,22 @@ async def test_a_turn_that_fails_is_taken_again_and_holds_up_no_other() -> None:
     await failing.until(4)
     await other.until(4)
     await watch.stop()
+
+
+async def test_an_outage_is_told_loudly_once_and_again_when_it_comes_again(caplog: pytest.LogCaptureFixture) -> None:
+    away = StoreUnavailable("away")
+    first, second = Work(away), Work(away)
+    watch = Watch([Turn("first", 0.001, first), Turn("second", 0.001, second)])
+    with caplog.at_level(logging.DEBUG):
+        watch.start()
+        await first.until(3)
+        await second.until(3)
+        first.errors.append(away)
+        await first.until(first.times + 2)
+        await watch.stop()
+
+    assert [level for _, level, message in caplog.record_tuples if message == "store.lost"] == [logging.ERROR] * 2
+    assert {level for _, level, message in caplog.record_tuples if message == "watch.put_off"} == {logging.DEBUG}
 
 
 async def test_a_slow_turn_holds_up_no_other() -> None:

@@ -68,14 +68,24 @@ RESCUE_STUMBLED = LogEvent(
     "rescue.stumbled", logging.ERROR, "Runs of a dead process could not be taken over together; tried one by one."
 )
 RESCUE_REFUSED = LogEvent(
-    "rescue.refused", logging.ERROR, "The database refuses to change one run of a dead process; the others go on."
+    "rescue.refused",
+    logging.ERROR,
+    "The database refuses to free one thing of a dead process; the others go on.",
 )
 LANE_MENDED = LogEvent("lane.mended", logging.WARNING, "A lane waited without cause; it was set going.")
 CLOCK_WAS_AHEAD = LogEvent(
     "clock.was_ahead", logging.WARNING, "A clock that was far ahead had queued work for later; it is due now."
 )
 LANES_HANDED_ON = LogEvent("lanes.handed_on", logging.INFO, "This process gave some of its lanes to others.")
+LANES_LEFT = LogEvent(
+    "lanes.left",
+    logging.INFO,
+    "The database is away at a stop; others take the lanes over once they miss this process.",
+)
 WATCH_FAILED = LogEvent("watch.failed", logging.ERROR, "A watch turn met a fault; the next turn tries again.")
+WATCH_PUT_OFF = LogEvent(
+    "watch.put_off", logging.DEBUG, "A watch turn could not be taken: the database is still away; tried again."
+)
 BULK_JOB_ENDED = LogEvent("bulk_job.ended", logging.INFO, "A bulk job came to its end.")
 BULK_JOB_CRASHED = LogEvent("bulk_job.crashed", logging.ERROR, "A bulk job met a fault of the program; it failed.")
 COMPARISON_CRASHED = LogEvent(

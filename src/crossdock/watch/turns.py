@@ -34,25 +34,31 @@ class Watch:
 
     def __init__(self, turns: list[Turn]) -> None:
         self._turns = turns
+        self._put_off: set[str] = set()
+        """Turns that found the database away. That is told loudly once, not by each of them every second."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(_repeat(turn), name=f"watch {turn.name}") for turn in self._turns]
+        self._tasks = [asyncio.create_task(self._repeat(turn), name=f"watch {turn.name}") for turn in self._turns]
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-
-async def _repeat(turn: Turn) -> None:
-    while True:
-        if turn.alarm is not None:
-            turn.alarm.clear()  # before the work: what it is set for meanwhile is done once more
-        try:
-            await turn.work()
-        except StoreUnavailable as error:
-            observe.emit(observe.STORE_LOST, during=turn.name, reason=str(error))
-        except Exception as error:
-            observe.emit(observe.WATCH_FAILED, error=error, turn=turn.name)
-        await turn.rest()
+    async def _repeat(self, turn: Turn) -> None:
+        while True:
+            if turn.alarm is not None:
+                turn.alarm.clear()  # before the work: what it is set for meanwhile is done once more
+            try:
+                await turn.work()
+            except StoreUnavailable as error:
+                event = observe.WATCH_PUT_OFF if self._put_off else observe.STORE_LOST
+                self._put_off.add(turn.name)
+                observe.emit(event, during=turn.name, reason=str(error))
+            except Exception as error:
+                observe.emit(observe.WATCH_FAILED, error=error, turn=turn.name)
+            else:
+                if turn.name in self._put_off:  # one that never asks the database says nothing about it
+                    self._put_off.clear()
+            await turn.rest()
