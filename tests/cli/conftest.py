@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -77,6 +78,7 @@ def server() -> Iterator[Answering]:
             state.asked.append((asked, dict(self.headers), json.loads(body) if body else None))
             if asked == state.interrupting:
                 os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.2)  # whoever waits for the answer is to meet the signal, not the answer
             status, document = state.answers.get(asked) or state.answers.get(asked.partition("?")[0]) or (404, {})
             content = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.send_response(status)

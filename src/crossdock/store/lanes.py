@@ -156,10 +156,10 @@ def acquire_lanes(
     Those of the integrations `without` are left to others.
     """
     wanted = (IS_FREE_LANE, lane.c.integration_id.not_in(without)) if without else (IS_FREE_LANE,)
-    query = select(lane.c.id).where(*wanted).limit(len(tokens)).with_for_update(skip_locked=True)
+    query = select(lane.c.id).where(*wanted).order_by(lane.c.id).limit(len(tokens)).with_for_update(skip_locked=True)
     ids = connection.execute(query).scalars()
     rows = [(lane_id, token, node_id) for lane_id, token in zip(ids, tokens, strict=False)]
-    return [(row.id, row.integration_id, row.lease_token) for row in _acquire.execute(connection, rows)]
+    return sorted((row.id, row.integration_id, row.lease_token) for row in _acquire.execute(connection, rows))
 
 
 def _build_acquire(v: Subquery) -> Executable:
