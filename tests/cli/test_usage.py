@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -147,6 +149,15 @@ def test_lists_are_read_to_their_end(crossdock: Command, server: Answering) -> N
     assert [item["id"] for item in ended.json] == ["tok_1", "tok_2"]
 
 
+@pytest.fixture
+def hears_ctrl_c() -> Iterator[None]:
+    """Also where the tests run in the background, with the signal ignored from the start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_a_replay_can_be_stopped_between_two_events(crossdock: Command, server: Answering) -> None:
     server.answers = {f"POST /api/v1/events/evt_{number}/replay": (201, {"id": "evt_9"}) for number in (1, 2, 3)}
     server.interrupting = "POST /api/v1/events/evt_2/replay"

@@ -122,7 +122,7 @@ class _Call:
     async def _ask(self, message: Message, started_at: Instant) -> SendReport:
         left = round(self._deadline - asyncio.get_running_loop().time(), 3)
         if left <= 0:
-            return _unsent(self._request, started_at, f"no answer within {self._seconds:g} s")
+            return _unsent(self._request, started_at, f"no answer within {round(self._seconds, 2):g} s")
         tls = self._tls_for(is_own=self._is_home)
         return await self._sender.ask(message, SendLimits(left, self._request.response_bytes), tls=tls)
 

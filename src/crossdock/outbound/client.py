@@ -263,7 +263,7 @@ def read_retry_after(value: str | None, now: Instant) -> float | None:
 
 def _too_late(seconds: float, answer: _Answer) -> str:
     if answer.status is None:
-        return f"no answer within {seconds:g} s"
+        return f"no answer within {round(seconds, 2):g} s"
     return f"the answer's body was not complete within {seconds:g} s"
 
 

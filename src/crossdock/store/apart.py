@@ -14,6 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from crossdock.model.errors import StoreUnavailable
 from crossdock.store.database import Database, is_unavailable, unavailable
 
+CLOSE_SECONDS = 2.0
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -39,8 +41,9 @@ class Apart:
         if self._is_closed:
             return
         self._is_closed = True
-        self._thread.submit(self._disconnect)
+        closing = asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown(wait=False)
+        await asyncio.wait((closing,), timeout=CLOSE_SECONDS)
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         try:
