@@ -26,10 +26,19 @@ from crossdock.store import schema
 from crossdock.store.accept import Accept, Accepted, Lease
 from crossdock.store.claims import Claim, cancel_waiting, claim_quarantined, end_delays, rescue_runs
 from crossdock.store.database import open_database
-from crossdock.store.lanes import LaneBurst, LaneClaim, LaneTurn, acquire_lanes, park_run, release_run, skip_run
+from crossdock.store.lanes import (
+    LaneBurst,
+    LaneClaim,
+    LaneRelease,
+    LaneTurn,
+    acquire_lanes,
+    park_run,
+    release_run,
+    skip_run,
+)
 from crossdock.store.settle import Checkpoint, Settle
 from tests.support.held import START
-from tests.support.runs import NODE, OTHER_NODE, a_step, an_entry, an_event
+from tests.support.runs import NODE, OTHER_NODE, a_step, add_integration, an_entry, an_event
 
 NODES = st.sampled_from([NODE, OTHER_NODE])
 LANES = st.sampled_from([None, None, "a", "b"])
@@ -62,8 +71,27 @@ class Expected:
         waiting_for = WAITS[move].value if move in WAITS else None
         return replace(self, **{"state": target, "node": None, "token": None, "waiting_for": waiting_for, **more})
 
+    def is_claimable(self, now: Instant) -> bool:
+        """What is queued waits for nobody, whatever clock stamped it."""
+        return self.state is RunState.QUEUED or (self.state is RunState.RETRYING and self.due_at <= now)
+
     def can(self, move: RunMove) -> bool:
         return self.state in RUN_MOVES[move][0]
+
+
+@dataclass(frozen=True)
+class ExpectedLane:
+    """A lane as the model has it."""
+
+    owner: str | None = None
+    token: str | None = None
+    last: int = 0
+    """The last place given."""
+    dormant: bool = False
+
+    @property
+    def is_free(self) -> bool:
+        return self.owner is None and not self.dormant
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -74,8 +102,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.now = START
         self.runs: dict[str, Expected] = {}
         self.histories: dict[str, int] = {}
-        self.lanes: dict[str, tuple[str | None, str | None, int]] = {}
-        """Owner, token, last place."""
+        self.lanes: dict[str, ExpectedLane] = {}
         self.tokens = 0
 
     def teardown(self) -> None:
@@ -101,6 +128,12 @@ class StoreMachine(RuleBasedStateMachine):
         wanted = [i for i, run in self.runs.items() if not states or run.state in states]
         return data.draw(st.sampled_from(wanted or list(self.runs)))
 
+    def head_of(self, lane: str) -> str | None:
+        waiting = [
+            (run.place, i) for i, run in self.runs.items() if run.lane == lane and run.state not in FINAL_RUN_STATES
+        ]
+        return min(waiting)[1] if waiting else None
+
     @initialize()
     def empty(self) -> None:
         self.act(_empty)
@@ -120,13 +153,13 @@ class StoreMachine(RuleBasedStateMachine):
         run = Expected(RunState.QUEUED, self.now, len(self.runs))
         if change.lane_key is not None:
             name = f"int_a:{change.lane_key}"
-            owner, token, last = self.lanes.get(name, (None, None, 0))
-            if owner is None and offered is not None:
-                owner, token = offered.node_id, offered.token
-            self.lanes[name] = (owner, token, last + 1)
-            run = replace(run, lane=name, place=last + 1)
-            is_ours = change.lease is not None and owner == change.lease.node_id
-            assert answer.lane_token == (token if is_ours else None)
+            lane = self.lanes.get(name, ExpectedLane())
+            if lane.owner is None and offered is not None:
+                lane = replace(lane, owner=offered.node_id, token=offered.token)
+            self.lanes[name] = lane = replace(lane, last=lane.last + 1, dormant=False)
+            run = replace(run, lane=name, place=lane.last)
+            is_ours = change.lease is not None and lane.owner == change.lease.node_id
+            assert answer.lane_token == (lane.token if is_ours else None)
         elif change.lease is not None:
             run = replace(run, state=RunState.RUNNING, attempts=1, node=change.lease.node_id, token=change.lease.token)
         assert (answer.run is not None) == (run.state is RunState.RUNNING)
@@ -141,7 +174,7 @@ class StoreMachine(RuleBasedStateMachine):
         due = sorted(
             (run.due_at, event_id)
             for event_id, run in self.runs.items()
-            if run.lane is None and run.state in CLAIMABLE and run.due_at <= self.now and run.losses == 0
+            if run.lane is None and run.is_claimable(self.now) and run.losses == 0
         )
         assert [run.event.id for run in claimed] == [event_id for _, event_id in due[:slots]]
         for run in claimed:
@@ -154,7 +187,7 @@ class StoreMachine(RuleBasedStateMachine):
         due = sorted(
             (run.due_at, event_id)
             for event_id, run in self.runs.items()
-            if run.lane is None and run.state in CLAIMABLE and run.due_at <= self.now and run.losses > 0
+            if run.lane is None and run.is_claimable(self.now) and run.losses > 0
         )
         assert (claimed.event.id if claimed else None) == (due[0][1] if due else None)
         if claimed:
@@ -168,16 +201,13 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data(), is_owner=st.booleans(), end=ENDS, burst=st.booleans())
     def take_head_of_lane(self, data: st.DataObject, is_owner: bool, end: RunMove, burst: bool) -> None:
         name = data.draw(st.sampled_from(sorted(self.lanes)))
-        waiting = [
-            (run.place, i) for i, run in self.runs.items() if run.lane == name and run.state not in FINAL_RUN_STATES
-        ]
-        if not waiting:
+        event_id = self.head_of(name)
+        if event_id is None:
             return
-        event_id = min(waiting)[1]
-        owner, lane_token, _ = self.lanes[name]
-        is_owner = is_owner and owner is not None
-        node, token = owner or NODE, self.token()
-        claim = LaneClaim(event_id, token, node, self.now, str(lane_token) if is_owner else "stale")
+        lane = self.lanes[name]
+        is_owner = is_owner and lane.owner is not None
+        node, token = lane.owner or NODE, self.token()
+        claim = LaneClaim(event_id, token, node, self.now, str(lane.token) if is_owner else "stale")
         lands = is_owner and self.runs[event_id].state in CLAIMABLE
         if burst:
             settle = self._settle(event_id, token, end)
@@ -246,18 +276,30 @@ class StoreMachine(RuleBasedStateMachine):
             else:
                 self.runs[event_id] = run.moved(RunMove.RESCUE, losses=losses, due_at=self.now)
                 queued += 1
-        for name, (owner, _, last) in self.lanes.items():
-            if owner == dead:
-                self.lanes[name] = (None, None, last)
+        for name, lane in self.lanes.items():
+            if lane.owner == dead:
+                self.lanes[name] = replace(lane, owner=None, token=None)
         assert (rescued.queued, {run.event.id for run in rescued.lost}) == (queued, lost)
 
     @rule(node=NODES)
     def adopt_lanes(self, node: str) -> None:
         adopted = self.act(acquire_lanes, node, [self.token() for _ in range(5)])
-        busy = {run.lane for run in self.runs.values() if run.lane and run.state not in FINAL_RUN_STATES}
-        assert {lane for lane, _, _ in adopted} == {lane for lane in busy if self.lanes[lane][0] is None}
-        for lane, _, token in adopted:
-            self.lanes[lane] = (node, token, self.lanes[lane][2])
+        assert {name for name, _, _ in adopted} == {name for name, lane in self.lanes.items() if lane.is_free}
+        for name, _, token in adopted:
+            self.lanes[name] = replace(self.lanes[name], owner=node, token=token)
+
+    @precondition(lambda self: self.lanes)
+    @rule(data=st.data(), is_stale=st.booleans())
+    def let_lane_sleep(self, data: st.DataObject, is_stale: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.lanes)))
+        lane, head = self.lanes[name], self.head_of(name)
+        can_go_on = head is not None and self.runs[head].waiting_for != WaitingFor.OPERATOR
+
+        landed = self.record(LaneRelease(name, "stale" if is_stale else str(lane.token)))
+
+        assert landed == (lane.owner is not None and not is_stale and not can_go_on)
+        if landed:
+            self.lanes[name] = replace(lane, owner=None, token=None, dormant=True)
 
     # --- operators ---
 
@@ -275,6 +317,8 @@ class StoreMachine(RuleBasedStateMachine):
 
         landed = self.act(*changes[move])
 
+        if run.lane is not None:
+            self.lanes[run.lane] = replace(self.lanes[run.lane], dormant=False)
         assert landed == (run.can(move) and run.state is not RunState.RUNNING)
         if landed:
             more: dict[RunMove, dict[str, Any]] = {
@@ -321,6 +365,17 @@ class StoreMachine(RuleBasedStateMachine):
                 assert row.due_at == run.due_at
 
     @invariant()
+    def a_lane_in_which_something_may_start_is_owned_or_free(self) -> None:
+        found = {
+            row.id: ExpectedLane(row.lease_node, row.lease_token, row.last_sequence, row.dormant)
+            for row in self.connection.execute(select(schema.lane))
+        }
+        assert found == self.lanes
+        for name, lane in self.lanes.items():
+            head = self.head_of(name)
+            assert not lane.dormant or head is None or self.runs[head].waiting_for == WaitingFor.OPERATOR
+
+    @invariant()
     def histories_hold_what_landed(self) -> None:
         entries: dict[str, int] = {}
         for row in self.connection.execute(select(schema.journal.c.event_id)):
@@ -334,11 +389,22 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 def _empty(connection: Connection) -> None:
-    for table in (schema.journal, schema.delivery, schema.run, schema.event, schema.lane, schema.dedupe):
+    for table in (
+        schema.journal,
+        schema.delivery,
+        schema.run,
+        schema.event,
+        schema.lane,
+        schema.dedupe,
+        schema.integration,
+    ):
         connection.execute(delete(table))
+    add_integration(connection, "int_a")
 
 
-QUICK = settings(deadline=None, stateful_step_count=40, suppress_health_check=list(HealthCheck))
+QUICK = settings(
+    deadline=None, report_multiple_bugs=False, stateful_step_count=40, suppress_health_check=list(HealthCheck)
+)
 
 
 def run(url: str, examples: int) -> None:

@@ -45,7 +45,7 @@ async def test_an_outage_is_told_loudly_once_and_again_when_it_comes_again(caplo
     away = StoreUnavailable("away")
     first, second = Work(away), Work(away)
     watch = Watch([Turn("first", 0.001, first), Turn("second", 0.001, second)])
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, logger="crossdock"):
         watch.start()
         await first.until(3)
         await second.until(3)

@@ -160,6 +160,7 @@ class Liveness:
         await self._store.write(free_jobs, dead)
         if rescued.queued or rescued.lost or deliveries:
             self._observe.runs_rescued(rescued.queued + len(rescued.lost))
+            self._observe.deliveries_rescued(deliveries)
             observe.emit(
                 observe.RUNS_TAKEN_OVER,
                 nodes=dead,
