@@ -97,9 +97,29 @@ def _setup() -> Iterator[tuple[Table, list[dict[str, Any]]]]:
     yield schema.bulk_job, [_job(1, "running", lease_node=OLD_NODE, lease_token="t"), _job(2, "paused")]
     item = {"job_id": "job_1", "event_id": "evt_1", "outcome": "replayed", "document": "{}"}
     yield schema.bulk_item, [item]
+    yield from _health()
     node = {"id": OLD_NODE, "host": "old", "pid": 1, "version": "0", "started_at": AT, "heartbeat_at": AT}
     yield schema.node, [node]
     yield schema.duty, [{"name": "retention", "due_at": AT, "node_id": OLD_NODE}]
+
+
+def _health() -> Iterator[tuple[Table, list[dict[str, Any]]]]:
+    mine = {"integration_id": "int_a"}
+    yield schema.outcome, [{**mine, "token": "t", "kind": "run", "at": AT, "content": "[3]"}]
+    state = {"status": "warning", "since": AT, "outcomes": "[1]", "marks": "{}", "revision": 3, "checked_at": AT}
+    yield schema.health, [{**mine, **state}]
+    issue = {"key": "run:assert:check", "status": "warning", "message": ODD_TEXTS[-1], "first_seen": AT}
+    yield schema.health_issue, [{"id": "iss_1", **mine, **issue, "last_seen": AT, "count": 2**40}]
+    change = {"at": AT, "status": "warning", "previous_status": "active", "issues": "[]"}
+    yield schema.health_change, [{"id": "hch_1", **mine, **change}]
+    made = {"created_at": AT, "updated_at": AT + 1}
+    webhook = {"id": "nwh_1", "workspace_id": "wsp_1", "name": "chat", "active": True, "document": "{}", "revision": 1}
+    yield schema.notification_webhook, [{**webhook, **made}]
+    yield schema.webhook_record, [{"webhook_id": "nwh_1", "failures": 2, "failing_since": AT, "last_error": "no"}]
+    about = {"webhook_id": "nwh_1", **mine, "change_ids": '["hch_1"]'}
+    yield schema.notification, [{"delivery_id": "dlv_n", **about}]
+    yield schema.held_notice, [{"id": "hld_1", **about, "status": "warning", "due_at": AT, "reason": "damping"}]
+    yield schema.told, [{"webhook_id": "nwh_1", **mine, "status": "warning", "times": "{}"}]
 
 
 def _event(number: int, body: bytes) -> dict[str, Any]:

@@ -1,184 +1,27 @@
-"""The tables. Rows that carry bodies are never updated; rows that change are narrow.
-
-Instants are microseconds since the epoch, durations seconds, documents JSON text, bodies exact bytes. States are the
-words of `model.states`, enforced here by CHECK constraints too. Indexes that serve claims hold claimable rows only.
-
-A change here needs a migration in `migrations/versions`; a test compares the two.
-"""
+"""The tables of what happens: events, runs, lanes, deliveries, and what is done to many of them."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    Float,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
-    UniqueConstraint,
     false,
     text,
-    true,
 )
 
 from crossdock.model.bulk import BulkKind, BulkState
 from crossdock.model.delivery import DeliveryKind
 from crossdock.model.states import DeliveryState, RunState, WaitingFor
-
-metadata = MetaData()
-
-
-# Differs: ranges of lane ids are compared byte by byte, whatever collation a PostgreSQL database has.
-LaneId = String().with_variant(String(collation="C"), "postgresql")
-
-
-def _words(column: str, words: Iterable[str], name: str) -> CheckConstraint:
-    listed = ", ".join(f"'{word}'" for word in words)
-    return CheckConstraint(f"{column} IN ({listed})", name=name)
-
-
-# --- what people set up --------------------------------------------------------------------------------------------
-
-workspace = Table(
-    "workspace",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("slug", String, nullable=False, unique=True),
-    Column("name", String, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-)
-
-integration = Table(
-    "integration",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("workspace_id", ForeignKey("workspace.id"), nullable=False),
-    Column("name", String, nullable=False),
-    Column("type", String, nullable=False),
-    Column("enabled", Boolean, nullable=False),
-    Column("path", String, nullable=False),
-    Column("document", Text, nullable=False),  # as written, defaults filled in, without secrets and workflow
-    Column("workflow_number", Integer, nullable=False),  # the published version; 0: none
-    Column("revision", Integer, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
-    UniqueConstraint("workspace_id", "name", name="integration_name"),
-    UniqueConstraint("workspace_id", "path", name="integration_path"),
-)
-
-workflow_version = Table(
-    "workflow_version",
-    metadata,
-    Column("integration_id", ForeignKey("integration.id", ondelete="CASCADE"), primary_key=True),
-    Column("number", Integer, primary_key=True),
-    Column("document", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("created_by", String, nullable=False),
-)
-
-workflow_publication = Table(  # which version became the one for new events, one after the other
-    "workflow_publication",
-    metadata,
-    Column("integration_id", ForeignKey("integration.id", ondelete="CASCADE"), primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("number", Integer, nullable=False),  # 0: the integration has no workflow from here on
-    Column("returns_to", Integer),  # the position whose version a rollback brought back
-    Column("published_at", BigInteger, nullable=False),
-    Column("published_by", String, nullable=False),
-)
-
-workflow_draft = Table(  # what somebody is working on: at most one for each integration
-    "workflow_draft",
-    metadata,
-    Column("integration_id", ForeignKey("integration.id", ondelete="CASCADE"), primary_key=True),
-    Column("document", Text, nullable=False),
-    Column("based_on", Integer, nullable=False),  # the version that was published when it was begun
-    Column("revision", BigInteger, nullable=False),  # of no draft before: it begins with the time
-    Column("updated_at", BigInteger, nullable=False),
-    Column("updated_by", String, nullable=False),
-)
-
-connection = Table(
-    "connection",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("workspace_id", ForeignKey("workspace.id"), nullable=False),
-    Column("name", String, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("document", Text, nullable=False),  # as written, without secrets
-    Column("revision", Integer, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
-    UniqueConstraint("workspace_id", "name", name="connection_name"),
-)
-
-api_key = Table(
-    "api_key",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("integration_id", ForeignKey("integration.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("label", String, nullable=False),
-    Column("hint", String, nullable=False),
-    Column("hash", LargeBinary, nullable=False),  # SHA-256 of the key
-    Column("disabled", Boolean, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger),
-    Column("last_used_at", BigInteger),
-    Column("calls", BigInteger, nullable=False),
-    UniqueConstraint("integration_id", "hash", name="api_key_value"),
-)
-
-secret = Table(  # AES-256-GCM; the associated data is owner_id/name
-    "secret",
-    metadata,
-    Column("owner_id", String, primary_key=True),
-    Column("name", String, primary_key=True),
-    Column("key_id", String, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
-)
-
-api_token = Table(
-    "api_token",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("workspace_id", ForeignKey("workspace.id"), nullable=False),
-    Column("name", String, nullable=False),
-    Column("role", String, nullable=False),
-    Column("hint", String, nullable=False),
-    Column("hash", LargeBinary, nullable=False, unique=True),
-    Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger),
-    Column("last_used_at", BigInteger),
-)
-
-session = Table(  # a signed-in browser; also the one-time sign-in link (kind = 'link')
-    "session",
-    metadata,
-    Column("hash", LargeBinary, primary_key=True),
-    Column("kind", String, nullable=False),
-    Column("workspace_id", ForeignKey("workspace.id"), nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-)
-
-setting = Table(  # small facts of the installation: `configuration` counts changes of what people set up
-    "setting",
-    metadata,
-    Column("name", String, primary_key=True),
-    Column("value", Text, nullable=False),
-)
-
-# --- what happens --------------------------------------------------------------------------------------------------
+from crossdock.store.schema.shared import LaneId, metadata, words
 
 event = Table(
     "event",
@@ -240,8 +83,8 @@ run = Table(
     Column("error_message", Text),
     Column("error_step", String),
     Column("caller_node", String),  # the node where somebody waits for the answer
-    _words("state", RunState, "run_state"),
-    _words("waiting_for", WaitingFor, "run_waiting_for"),
+    words("state", RunState, "run_state"),
+    words("waiting_for", WaitingFor, "run_waiting_for"),
     CheckConstraint("(state = 'running') = (lease_token IS NOT NULL)", name="run_lease"),
     CheckConstraint("(state IN ('succeeded', 'failed', 'canceled')) = (finished_at IS NOT NULL)", name="run_finished"),
     Index(
@@ -354,7 +197,7 @@ delivery = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("kind", String, nullable=False),
-    Column("integration_id", String, nullable=False),
+    Column("integration_id", String, nullable=False),  # whose reply it is; '' for a notification
     Column("event_id", String, index=True),
     Column("state", String, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -365,8 +208,9 @@ delivery = Table(
     Column("lease_node", String),
     Column("lease_token", String),
     Column("last_error", Text),
-    _words("kind", DeliveryKind, "delivery_kind"),
-    _words("state", DeliveryState, "delivery_state"),
+    Column("webhook_id", String),  # whose notification it is
+    words("kind", DeliveryKind, "delivery_kind"),
+    words("state", DeliveryState, "delivery_state"),
     CheckConstraint("(state = 'sending') = (lease_token IS NOT NULL)", name="delivery_lease"),
     CheckConstraint(
         "(state IN ('delivered', 'failed', 'expired', 'canceled')) = (finished_at IS NOT NULL)",
@@ -384,6 +228,13 @@ delivery = Table(
         "expires_at",
         sqlite_where=text("state IN ('queued', 'retrying') AND expires_at IS NOT NULL"),
         postgresql_where=text("state IN ('queued', 'retrying') AND expires_at IS NOT NULL"),
+    ),
+    Index(
+        "delivery_notifying",
+        "webhook_id",
+        "due_at",
+        sqlite_where=text("webhook_id IS NOT NULL AND finished_at IS NULL"),
+        postgresql_where=text("webhook_id IS NOT NULL AND finished_at IS NULL"),
     ),
     Index(
         "delivery_leased",
@@ -438,8 +289,8 @@ bulk_job = Table(  # something to be done to many events, bit by bit
     Column("finished_at", BigInteger),
     Column("lease_node", String),
     Column("lease_token", String),
-    _words("kind", BulkKind, "bulk_job_kind"),
-    _words("state", BulkState, "bulk_job_state"),
+    words("kind", BulkKind, "bulk_job_kind"),
+    words("state", BulkState, "bulk_job_state"),
     CheckConstraint(
         "(state IN ('finished', 'canceled', 'failed')) = (finished_at IS NOT NULL)", name="bulk_job_finished"
     ),
@@ -461,39 +312,4 @@ bulk_item = Table(  # what a job has to tell of one event
     Column("outcome", String, nullable=False),
     Column("document", Text, nullable=False),
     Index("bulk_item_by_outcome", "job_id", "outcome", "event_id"),
-)
-
-node = Table(
-    "node",
-    metadata,
-    Column("id", String, primary_key=True),  # a new one each start: the epoch
-    Column("host", String, nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("version", String, nullable=False),
-    Column("started_at", BigInteger, nullable=False),
-    Column("heartbeat_at", BigInteger, nullable=False),
-    Column("roles", String, nullable=False, server_default=""),  # comma-separated
-    Column("address", String, nullable=False, server_default=""),  # where it listens
-    Column("is_leaving", Boolean, nullable=False, server_default=false()),  # it finishes what it has, and takes nothing
-    Column("stance", Text, nullable=False, server_default=""),  # what it tells of its work, as JSON
-    Column("clock_skew", BigInteger, nullable=False, server_default="0"),  # microseconds before the database's clock
-    Column("key_ids", String, nullable=False, server_default=""),  # comma-separated: the master keys that it has
-    Column("hears", Boolean, nullable=False, server_default=true()),  # what other nodes tell
-    Column("lease_seconds", Float, nullable=False, server_default="0"),  # how long it goes on without a heartbeat
-)
-
-duty = Table(  # what is done once for all nodes: whoever takes it when it is due, does it this time
-    "duty",
-    metadata,
-    Column("name", String, primary_key=True),
-    Column("due_at", BigInteger, nullable=False),
-    Column("node_id", String, nullable=False),  # who took it last
-)
-
-rate_use = Table(  # calls let in by integrations with a rate limit, counted in slices of time
-    "rate_use",
-    metadata,
-    Column("integration_id", String, primary_key=True),
-    Column("slice", BigInteger, primary_key=True),
-    Column("count", BigInteger, nullable=False),
 )
