@@ -44,7 +44,7 @@ def see_nodes(connection: Connection, now: Instant) -> list[SeenNode]:
     clock = connection.execute(select(database_now(connection, now))).scalar_one()
     leases = leases_by_node(connection)
     return [
-        SeenNode(row, seconds_between(row.heartbeat_at, clock), leases.get(row.id, {}))
+        SeenNode(row, max(0.0, seconds_between(row.heartbeat_at, clock)), leases.get(row.id, {}))
         for row in list_nodes(connection)
     ]
 

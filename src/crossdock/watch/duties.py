@@ -67,6 +67,8 @@ class _Duty:
                 await self._store.write(keep_duty, *self._held())
             except StoreUnavailable as error:  # another node may do the same meanwhile: that does no harm
                 observe.emit(observe.STORE_LOST, during=self._name, reason=str(error))
+            except Exception as error:
+                observe.emit(observe.WATCH_FAILED, error=error, turn=self._name)
 
     def _held(self) -> tuple[str, float, str, int]:
         return self._name, self._every, self._sources.node_id, self._sources.now()
