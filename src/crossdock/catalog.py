@@ -31,11 +31,11 @@ from crossdock.outbound.connection import Connection
 from crossdock.outbound.connection_document import read_connection
 from crossdock.store import Store
 from crossdock.store.configuration import configuration_number
-from crossdock.store.connections import CREDENTIALS, ConnectionRow
+from crossdock.store.connections import ConnectionRow
 from crossdock.store.integration_document import read_integration
 from crossdock.store.integrations import IntegrationRow
 from crossdock.store.live_configuration import LiveConfiguration, read_live_configuration
-from crossdock.store.secrets import SecretRow
+from crossdock.store.secrets import CREDENTIALS, SecretRow
 from crossdock.store.signals import Signals, Topic
 from crossdock.store.versions import version
 from crossdock.vault import Sealed, Vault

@@ -12,10 +12,10 @@ from crossdock.model.outcome import Json
 from crossdock.outbound.connection import BearerToken, HttpConnection
 from crossdock.store import Store
 from crossdock.store.configuration import ensure_workspace
-from crossdock.store.connections import CREDENTIALS, ConnectionChange, ConnectionRow, add_connection
+from crossdock.store.connections import ConnectionChange, ConnectionRow, add_connection
 from crossdock.store.integrations import IntegrationChange, IntegrationRow, add_integration, save_integration
 from crossdock.store.keys import KeyRow, add_key
-from crossdock.store.secrets import SecretRow
+from crossdock.store.secrets import CREDENTIALS, SecretRow
 from crossdock.vault import Vault
 from tests.support.held import START
 

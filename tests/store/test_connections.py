@@ -13,11 +13,8 @@ from crossdock.model.workflow import connections_named
 from crossdock.store import Store, open_store
 from crossdock.store.configuration import configuration_number, ensure_workspace
 from crossdock.store.connections import (
-    CREDENTIALS,
     ConnectionChange,
     ConnectionRow,
-    NameTaken,
-    Overtaken,
     Use,
     Used,
     add_connection,
@@ -29,7 +26,8 @@ from crossdock.store.connections import (
     save_connection,
 )
 from crossdock.store.integrations import IntegrationChange, IntegrationRow, add_integration
-from crossdock.store.secrets import SecretRow, all_secrets
+from crossdock.store.named import NameTaken, Overtaken
+from crossdock.store.secrets import CREDENTIALS, SecretRow, all_secrets
 from tests.support.held import START
 
 pytestmark = pytest.mark.anyio

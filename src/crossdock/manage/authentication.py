@@ -8,14 +8,14 @@ together again for a call.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
 from crossdock.manage.documents import Part
-from crossdock.manage.fields import Headers, Password, Username, check_line, check_secret, is_secret_header
+from crossdock.manage.fields import SET, Headers, Password, Username, check_line, check_secret, is_secret_header
 from crossdock.model.errors import FieldError, Invalid
 from crossdock.model.outcome import Json
 
@@ -112,6 +112,31 @@ class Place:
     def replace(self, document: Json, value: Json) -> Json:
         """The document with another value there."""
         return _replaced(document, self.path, value)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenSecrets:
+    """The secrets that a document has places for, by the keys of these."""
+
+    values: Mapping[str, str | None] = field(default_factory=dict)
+    """None for those that are to be kept."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """The field of each."""
+
+
+NO_SECRETS = WrittenSecrets()
+
+
+def take_out_secrets(settings: Json, places: Iterable[Place]) -> tuple[Json, WrittenSecrets]:
+    """The settings with `[set]` at these places, and what stood there."""
+    values: dict[str, str | None] = {}
+    fields: dict[str, str] = {}
+    for place in places:
+        written = place.read(settings)
+        values[place.key] = None if written == SET else written
+        fields[place.key] = place.field
+        settings = place.replace(settings, SET)
+    return settings, WrittenSecrets(values, fields)
 
 
 def secret_places(authentication: Json, field: str = "authentication") -> Iterator[Place]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -18,11 +18,14 @@ from yarl import URL
 
 from crossdock.manage.authentication import (
     NO_AUTHENTICATION,
+    NO_SECRETS,
     AuthenticationPart,
     Place,
+    WrittenSecrets,
     authentication_errors,
     header_places,
     secret_places,
+    take_out_secrets,
 )
 from crossdock.manage.certificates import check_belongs, check_certificates, check_key
 from crossdock.manage.documents import Part, check_size
@@ -108,10 +111,7 @@ class ConnectionDraft:
     kind: str
     settings: Json
     """Everything but name and kind, with all defaults and without secrets."""
-    secrets: Mapping[str, str | None] = field(default_factory=dict)
-    """By the keys of their places; None for those that are to be kept."""
-    fields: Mapping[str, str] = field(default_factory=dict)
-    """The field of each secret."""
+    secrets: WrittenSecrets = NO_SECRETS
 
 
 def read_connection_document(document: Json, rules: ConnectionRules) -> ConnectionDraft:
@@ -172,14 +172,8 @@ def _http_draft(part: HttpConnectionPart, rules: ConnectionRules) -> ConnectionD
         errors.append(FieldError("ca_certificate", "is never looked at while verify_tls is false; leave it out"))
     if errors:
         raise invalid(SUBJECT, errors)
-    secrets: dict[str, str | None] = {}
-    fields: dict[str, str] = {}
-    for place in list(settings_places("http", settings)):
-        written = place.read(settings)
-        secrets[place.key] = None if written == SET else written
-        fields[place.key] = place.field
-        settings = place.replace(settings, SET)
-    return ConnectionDraft(part.name, part.kind, settings, secrets, fields)
+    settings, secrets = take_out_secrets(settings, list(settings_places("http", settings)))
+    return ConnectionDraft(part.name, part.kind, settings, secrets)
 
 
 def _base_url_errors(text: str, rules: ConnectionRules) -> list[FieldError]:
@@ -204,4 +198,6 @@ def _sql_draft(part: SqlConnectionPart, rules: ConnectionRules) -> ConnectionDra
     if url.password is None:
         return ConnectionDraft(part.name, part.kind, settings)
     password = None if url.password == KEPT else url.password
-    return ConnectionDraft(part.name, part.kind, settings, {URL_PASSWORD: password}, {URL_PASSWORD: "url"})
+    return ConnectionDraft(
+        part.name, part.kind, settings, WrittenSecrets({URL_PASSWORD: password}, {URL_PASSWORD: "url"})
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -11,7 +11,8 @@ from crossdock.clock import Clock, new_id
 from crossdock.manage.actor import Actor
 from crossdock.manage.certificates import expires_at, expiry_warning
 from crossdock.manage.connection_documents import SUBJECT, ConnectionRules
-from crossdock.manage.connection_saving import ConnectionDrafting, ConnectionSave, Secrets
+from crossdock.manage.connection_saving import ConnectionDrafting, ConnectionSave
+from crossdock.manage.credentials import Secrets, hide_secrets
 from crossdock.manage.documents import check_size
 from crossdock.manage.merge import merge_patch
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
@@ -26,8 +27,6 @@ from crossdock.store import Store
 from crossdock.store.connections import (
     ConnectionFilter,
     ConnectionRow,
-    NameTaken,
-    Overtaken,
     StoredConnection,
     Use,
     Used,
@@ -39,6 +38,7 @@ from crossdock.store.connections import (
     save_connection,
     workspace_connections,
 )
+from crossdock.store.named import NameTaken, Overtaken
 from crossdock.vault import Vault
 
 Kind: TypeAlias = Literal["http", "sql"]
@@ -222,7 +222,7 @@ class Connections:
         told = await self._ports.try_connection(connection, row.document.get("test_path") or "")
         document: dict[str, Any] = {"outcome": "successful" if told.error is None else "failed"}
         if told.error is not None:
-            document["error"] = _without(secrets.values(), told.error)
+            document["error"] = hide_secrets(secrets.values(), told.error)
         return {**document, "details": told.details}
 
     async def _uses(self, actor: Actor, stored: StoredConnection) -> tuple[Use, ...]:
@@ -291,13 +291,6 @@ def _check_revision(row: ConnectionRow, patch: Json) -> None:
             f"the connection was changed since revision {expected} (it is at {row.revision}); "
             "read it again and repeat the change"
         )
-
-
-def _without(secrets: Iterable[str], text: str) -> str:
-    """The text with none of the secrets: what another system says may repeat what it was sent."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***") if len(secret) > 2 else text
-    return text
 
 
 def _used(name: str, used: Used, change: str) -> Conflict:

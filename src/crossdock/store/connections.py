@@ -20,12 +20,10 @@ from crossdock.model.outcome import Json
 from crossdock.model.time import Instant
 from crossdock.model.workflow import connections_named
 from crossdock.store.configuration import touch
+from crossdock.store.named import NameTaken, Overtaken, is_name_taken, keep_credentials, lock_named, lost_race
 from crossdock.store.schema import connection as connections
 from crossdock.store.schema import integration, workflow_draft, workflow_version, workspace
-from crossdock.store.secrets import SecretRow, drop_secrets, drop_secrets_of, put_secrets, secrets_by_owner
-
-CREDENTIALS = "credentials"
-"""The name of a connection's one sealed secret: JSON with all its secret values by their places in the document."""
+from crossdock.store.secrets import CREDENTIALS, SecretRow, drop_secrets_of, secrets_by_owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +75,6 @@ class Used:
     uses: tuple[Use, ...]
 
 
-class NameTaken:
-    """Another connection of the workspace has the name."""
-
-
-class Overtaken:
-    """The connection was changed or deleted since it was read."""
-
-
 def add_connection(connection: Connection, change: ConnectionChange) -> ConnectionRow | NameTaken:
     """Keep a new connection with its secrets."""
     if _is_taken(connection, change.row):
@@ -92,7 +82,7 @@ def add_connection(connection: Connection, change: ConnectionChange) -> Connecti
     try:
         connection.execute(insert(connections).values(_values(change.row)))
     except IntegrityError:
-        raise _lost_race() from None
+        raise lost_race() from None
     return _finish(connection, change)
 
 
@@ -101,7 +91,7 @@ def save_connection(
 ) -> ConnectionRow | NameTaken | Overtaken | Used:
     """Write the row if it is still at `read_revision`; Used when a name would be taken from those who use it."""
     row = change.row
-    before = _lock(connection, row.workspace_id, row.id)
+    before = lock_named(connection, connections, row.workspace_id, row.id)
     if before is None or before.revision != read_revision:
         return Overtaken()
     if before.name != row.name:
@@ -112,13 +102,13 @@ def save_connection(
     try:
         connection.execute(update(connections).where(connections.c.id == row.id).values(_values(row)))
     except IntegrityError:
-        raise _lost_race() from None
+        raise lost_race() from None
     return _finish(connection, change)
 
 
 def delete_connection(connection: Connection, workspace_id: str, connection_id: str) -> bool | Used:
     """Forget the connection with its secrets; False when there is none, Used when somebody needs it."""
-    before = _lock(connection, workspace_id, connection_id)
+    before = lock_named(connection, connections, workspace_id, connection_id)
     if before is None:
         return False
     if uses := connection_uses(connection, workspace_id).get(before.name):
@@ -239,32 +229,12 @@ def _values(row: ConnectionRow) -> dict[str, object]:
     return {**values, "document": json.dumps(row.document)}
 
 
-def _lock(connection: Connection, workspace_id: str, connection_id: str) -> Row[str, int] | None:
-    """Name and revision; nobody else changes, deletes or begins to use the connection until the transaction ends."""
-    query = select(connections.c.name, connections.c.revision).where(
-        connections.c.workspace_id == workspace_id, connections.c.id == connection_id
-    )
-    return connection.execute(query.with_for_update()).first()
-
-
 def _is_taken(connection: Connection, row: ConnectionRow) -> bool:
-    other = select(connections.c.id).where(
-        connections.c.workspace_id == row.workspace_id, connections.c.name == row.name, connections.c.id != row.id
-    )
-    return connection.execute(other).first() is not None
+    return is_name_taken(connection, connections, row.workspace_id, row.name, row.id)
 
 
 def _finish(connection: Connection, change: ConnectionChange) -> ConnectionRow:
     """The rest of a save whose row landed."""
     row = change.row
-    if change.drops_credentials:
-        drop_secrets(connection, row.id, (CREDENTIALS,))
-    if change.credentials is not None:
-        put_secrets(connection, (change.credentials,), row.updated_at)
-    touch(connection)
+    keep_credentials(connection, row.id, change.credentials, row.updated_at, drops=change.drops_credentials)
     return row
-
-
-def _lost_race() -> Conflict:
-    # PostgreSQL only: on SQLite this process is the single writer and `_is_taken` has already looked
-    return Conflict("another node took the same name in the same moment; read the list and try again")

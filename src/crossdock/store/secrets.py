@@ -10,6 +10,10 @@ from sqlalchemy import Connection, delete, insert, select, update
 from crossdock.model.time import Instant
 from crossdock.store.schema import secret
 
+CREDENTIALS = "credentials"
+"""The name of the one sealed secret of a connection or a notification webhook: JSON with all its secret values by their
+places in the document."""
+
 
 @dataclass(frozen=True, slots=True)
 class SecretRow:
