@@ -108,6 +108,11 @@ def read_code(code: str) -> Code:
     return _read_code(code, 0, "")[0]
 
 
+def read_code_at(text: str, start: int) -> tuple[Code, int]:
+    """The expression whose `{{` stands at `start`, checked, and where the text goes on behind its `}}`."""
+    return _read_code(text, start + 2, "{{")
+
+
 def guarded(code: Code) -> str:
     """The code as the engine gets it: what `*` multiplies has to be a number.
 

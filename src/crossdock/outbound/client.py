@@ -22,7 +22,6 @@ from typing import TypeAlias
 
 import aiohttp
 from aiohttp.connector import Connection
-from multidict import CIMultiDictProxy
 from yarl import URL
 
 from crossdock import __version__
@@ -227,7 +226,7 @@ def _gated(gate: Gate) -> type[aiohttp.ClientRequest]:
 
 async def _keep_beginning(response: aiohttp.ClientResponse, answer: _Answer, limit: int) -> None:
     if 300 <= response.status < 400:
-        answer.remark = _redirected(response.url, response.headers)
+        answer.remark = redirect_in_words(response.url, response.headers.get("Location"))
     async for chunk in response.content.iter_any():
         answer.body += chunk
         if len(answer.body) > limit:
@@ -267,11 +266,11 @@ def _too_late(seconds: float, answer: _Answer) -> str:
     return f"the answer's body was not complete within {seconds:g} s"
 
 
-def _redirected(url: URL, headers: CIMultiDictProxy[str]) -> str:
+def redirect_in_words(url: URL, location: str | None) -> str:
     """Names the host only: the rest of a Location may carry credentials."""
     try:
-        host = url.join(URL(headers.get("Location", ""))).host
+        host = url.join(URL(location or "")).host
     except ValueError:
         host = None
-    whereto = f" to {host}" if host and "Location" in headers else ""
+    whereto = f" to {host}" if host and location is not None else ""
     return f"the answer redirects{whereto}; redirects are not followed: use the final address as the URL"

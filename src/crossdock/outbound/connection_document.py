@@ -51,7 +51,7 @@ def read_authentication(document: Json, secrets: Mapping[str, str], place: str =
         case "basic":
             return BasicCredentials(document["username"], _secret(secrets, f"{place}.password"))
         case "custom":
-            return CustomHeaders(_headers(document["headers"], secrets, f"{place}.headers"))
+            return CustomHeaders(read_headers(document["headers"], secrets, f"{place}.headers"))
         case "oauth":
             return OAuthClient(
                 client_id=document["client_id"],
@@ -69,7 +69,7 @@ def _http(identity: tuple[str, int, str], document: Json, secrets: Mapping[str, 
         *identity,
         base_url=document["base_url"],
         authentication=read_authentication(document["authentication"], secrets),
-        headers=_headers(document.get("headers", {}), secrets, "headers"),
+        headers=read_headers(document.get("headers", {}), secrets, "headers"),
         timeout=parse_duration(document.get("timeout", "PT30S")),
         tls=TlsOptions(
             verify=document.get("verify_tls", True),
@@ -95,7 +95,8 @@ def _sql(
     )
 
 
-def _headers(written: Mapping[str, str], secrets: Mapping[str, str], place: str) -> Pairs:
+def read_headers(written: Mapping[str, str], secrets: Mapping[str, str], place: str) -> Pairs:
+    """The headers of a stored document that stand at `place`, with the values that are kept apart."""
     return tuple((name, secrets.get(f"{place}.{name.lower()}", value)) for name, value in written.items())
 
 
