@@ -280,10 +280,9 @@ async def test_a_lost_listener_comes_back_and_everything_is_looked_at(url: str) 
     async with nodes(url, "node_1", "node_2") as (one, two):
         _terminate(url, "crossdock signals")
         for node in (one, two):
-            await node.until_healthy(False)
-            await node.until_healthy()
             for topic in Topic:  # once because nothing is heard any more, once because it is again
                 await node.until(topic, EVERYTHING, times=2)
+            await node.until_healthy()
 
         one.signals.tell(Topic.RUNS, "int_a")
         await two.until(Topic.RUNS, ["int_a"])

@@ -26,8 +26,18 @@ GOOD = OverloadReport(
 )
 
 
+async def overloaded(folder: Path) -> OverloadReport:
+    """An overload, at the third try at the latest: a busy machine may be quicker than the seconds that measured it."""
+    plan = OverloadPlan(seconds=6.0, capacity_seconds=2.0, queue_seconds=1.0)
+    for number in range(3):
+        report = await overload(folder / str(number), plan)
+        if "no_overload" not in report.problems():
+            break
+    return report
+
+
 async def test_overload_is_refused_and_what_was_taken_is_worked_off(tmp_path: Path):
-    report = await overload(tmp_path, OverloadPlan(seconds=6.0, capacity_seconds=2.0, queue_seconds=1.0))
+    report = await overloaded(tmp_path)
 
     assert report.problems() == {}
     assert report.answers["503"] > 0
