@@ -27,6 +27,9 @@ CONFIGURATION_BROKEN = LogEvent(
 CONNECTION_BROKEN = LogEvent(
     "connection.broken", logging.ERROR, "A connection can't be used as it is stored; steps that name it fail."
 )
+WEBHOOK_BROKEN = LogEvent(
+    "webhook.broken", logging.ERROR, "A notification webhook can't be used as it is stored; the others work."
+)
 MASTER_KEY_ROTATED = LogEvent("master_key.rotated", logging.INFO, "All secrets were sealed with a new key.")
 EVENT_ACCEPTED = LogEvent("event.accepted", logging.DEBUG, "A call was recorded.")
 EVENT_REJECTED = LogEvent("event.rejected", logging.DEBUG, "A call was refused.")
@@ -44,6 +47,9 @@ LANE_STUMBLED = LogEvent("lane.stumbled", logging.ERROR, "A lane met a fault of 
 LANE_BLOCKED = LogEvent("lane.blocked", logging.WARNING, "The head of a lane failed for good; an operator has to act.")
 DELIVERY_ENDED = LogEvent("delivery.ended", logging.DEBUG, "A delivery came to a final state.")
 DELIVERY_CRASHED = LogEvent("delivery.crashed", logging.ERROR, "A delivery met a fault of the program; tried again.")
+WEBHOOK_UNREADABLE = LogEvent(
+    "webhook.unreadable", logging.ERROR, "A notification webhook can't be read as it is stored; it is told nothing."
+)
 FUNCTIONS_BROKEN = LogEvent("functions.broken", logging.ERROR, "A module of the workflows folder can't be imported.")
 FUNCTION_PRINTED = LogEvent(
     "function.printed", logging.INFO, "A function in a worker process printed something; the end of it."
