@@ -44,11 +44,14 @@ from crossdock.manage.ports import Stages
 from crossdock.manage.stats import Stats
 from crossdock.manage.tokens import AdminToken, Tokens
 from crossdock.manage.trials import TrialPorts, Trials
+from crossdock.manage.webhook_documents import WebhookRules
+from crossdock.manage.webhooks import WebhookPorts, Webhooks
 from crossdock.manage.workflows import Workflows
 from crossdock.model.bulk import BulkKind
 from crossdock.model.epoch import Epoch
 from crossdock.model.errors import Misconfigured, StoreUnavailable
 from crossdock.model.gate import OPEN
+from crossdock.notices.sending import NoticeSender
 from crossdock.observe import Observe
 from crossdock.outbound.caller import HttpCaller
 from crossdock.outbound.client import HttpSender
@@ -295,6 +298,7 @@ class Node:
         undoing.push_async_callback(self.store.stop)
         undoing.push_async_callback(self._leave)
         await self.liveness.register()
+        await self.liveness.check_keys(self.vault.key_ids)
         await self.store.read(check_marks, shown_place(self.store.database))  # a transfer may have begun meanwhile
         self.workspace_id = await self.store.write(ensure_workspace, new_id("wsp"), DEFAULT_WORKSPACE, system_now())
         await self.catalog.reload()
@@ -340,6 +344,7 @@ class Node:
             lanes=Lanes(store, system_now, stages),
             deliveries=Deliveries(store, system_now, stages),
             connections=connections,
+            webhooks=self._webhooks(),
             bulk_jobs=BulkJobs(ports, integrations, stages),
             master_key=MasterKey(store, self.vault, system_now),
             stats=Stats(store, system_now),
@@ -376,6 +381,10 @@ class Node:
         rules = ConnectionRules(self.guard.check_url, self.settings.sqlite_path)
         trying = Trying(outside.http, outside.sql)
         return Connections(ConnectionPorts(self.store, self.vault, self.catalog, rules, system_now, trying.test))
+
+    def _webhooks(self) -> Webhooks:
+        rules, sender = WebhookRules(self.guard.check_url), NoticeSender(self.caller)
+        return Webhooks(WebhookPorts(self.store, self.vault, self.catalog, rules, system_now, sender))
 
     async def _start_work(self) -> None:
         """Begin with what this process's roles ask for. A stage that is stopped before it begins offers nothing."""

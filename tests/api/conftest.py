@@ -43,6 +43,7 @@ from tests.support.held import HeldClock, held_sources
 from tests.support.outside import outside_of
 from tests.support.runs import NODE
 from tests.support.trials import Silent, trials_of
+from tests.support.webhooks import webhooks_of
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ def make_cases(store: Store, clock: HeldClock, silent: Silent) -> UseCases:
         stats=Stats(store, clock),
         fleet=Fleet(store, held_sources(clock, NODE), 10.0),
         connections=connections,
+        webhooks=webhooks_of(store, Vault([bytes(32)]), catalog, clock),
         apply=Apply(integrations, connections),
         settings=lambda: [{"name": "port", "value": 1, "default": 1, "help": "Port.", "secret": False}],
     )

@@ -19,6 +19,7 @@ from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
 from crossdock.manage.ports import Stages
 from crossdock.manage.tokens import AdminToken, Tokens
+from crossdock.manage.webhooks import Webhooks
 from crossdock.manage.workflows import Workflows
 from crossdock.model.errors import Invalid
 from crossdock.model.outcome import Json
@@ -29,6 +30,7 @@ from crossdock.store.configuration import ensure_workspace
 from crossdock.vault import Vault
 from tests.support.connections import SQLITE_FOLDER, Tries, connections_of
 from tests.support.held import HeldClock
+from tests.support.webhooks import Calls, webhooks_of
 from tests.support.yard import Yard
 
 ADMIN_TOKEN = "token-of-the-settings"
@@ -47,6 +49,8 @@ class Desk:
     integrations: Integrations
     connections: Connections
     tries: Tries
+    webhooks: Webhooks
+    calls: Calls
     keys: Keys
     workflows: Workflows
     drafts: Drafts
@@ -69,6 +73,8 @@ async def desk(store: Store, clock: HeldClock) -> Desk:
     tries = Tries()
     connections = connections_of(store, vault, catalog, clock, tries)
     workflows = Workflows(ports, integrations)
+    calls = Calls()
+    webhooks = webhooks_of(store, vault, catalog, clock, calls)
     return Desk(
         store=store,
         vault=vault,
@@ -76,6 +82,8 @@ async def desk(store: Store, clock: HeldClock) -> Desk:
         integrations=integrations,
         connections=connections,
         tries=tries,
+        webhooks=webhooks,
+        calls=calls,
         keys=Keys(KeyPorts(store, catalog, clock)),
         workflows=workflows,
         drafts=Drafts(ports, integrations, workflows),

@@ -18,6 +18,7 @@ from crossdock.api.routes import (
     integrations,
     lanes,
     trials,
+    webhooks,
     workflows,
 )
 from crossdock.api.use_cases import UseCases
@@ -30,6 +31,7 @@ ROUTES = (
     events.routes,
     bulk_jobs.routes,
     connections.routes,
+    webhooks.routes,
     configuration.routes,
     installation.routes,
 )

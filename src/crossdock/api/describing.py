@@ -15,6 +15,7 @@ from crossdock.manage.bulk_jobs import NewBulkCancel, NewBulkReplay, NewWhatIf
 from crossdock.manage.documents import IntegrationPart
 from crossdock.manage.keys import KeyChange, NewKey
 from crossdock.manage.trials import NewTrial
+from crossdock.manage.webhook_documents import NotificationWebhookPart
 
 _MODELS: tuple[type[BaseModel], ...] = (
     IntegrationPart,
@@ -27,6 +28,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     workflow_documents.DraftToSave,
     workflow_documents.DraftToPublish,
     connection_documents.ConnectionToSave,
+    NotificationWebhookPart,
     NewBulkReplay,
     NewBulkCancel,
     NewWhatIf,

@@ -22,6 +22,7 @@ from crossdock.manage.master_key import MasterKey
 from crossdock.manage.stats import Stats
 from crossdock.manage.tokens import Tokens
 from crossdock.manage.trials import Trials
+from crossdock.manage.webhooks import Webhooks
 from crossdock.manage.workflows import Workflows
 from crossdock.model.outcome import Json
 
@@ -38,6 +39,7 @@ class UseCases:
     lanes: Lanes
     deliveries: Deliveries
     connections: Connections
+    webhooks: Webhooks
     bulk_jobs: BulkJobs
     master_key: MasterKey
     stats: Stats

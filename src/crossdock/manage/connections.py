@@ -17,6 +17,7 @@ from crossdock.manage.documents import check_size
 from crossdock.manage.merge import merge_patch
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
 from crossdock.manage.refusals import invalid
+from crossdock.manage.revisions import check_revision
 from crossdock.model.errors import Conflict, FieldError, NotFound
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant, format_instant
@@ -187,7 +188,7 @@ class Connections:
 
     def _patched(self, stored: StoredConnection, patch: Json) -> ConnectionSave:
         check_size(patch, SUBJECT)
-        _check_revision(stored.row, patch)
+        check_revision(patch, stored.row.revision, SUBJECT)
         plain = {key: value for key, value in patch.items() if key not in READ_ONLY}
         document = merge_patch(_editable(stored.row), plain, _replaced_whole(stored.row, plain))
         return self._drafting.changed(stored, document, self._ports.now())
@@ -280,17 +281,6 @@ def _replaced_whole(row: ConnectionRow, patch: Json) -> tuple[str, ...]:
     given = patch.get("authentication")
     before = row.document.get("authentication", {}).get("type")
     return ("authentication",) if isinstance(given, dict) and given.get("type", before) != before else ()
-
-
-def _check_revision(row: ConnectionRow, patch: Json) -> None:
-    expected = patch.get("revision")
-    if expected is not None and (not isinstance(expected, int) or isinstance(expected, bool)):
-        raise invalid("the change", (FieldError("revision", "must be a whole number"),))
-    if expected is not None and expected != row.revision:
-        raise Conflict(
-            f"the connection was changed since revision {expected} (it is at {row.revision}); "
-            "read it again and repeat the change"
-        )
 
 
 def _used(name: str, used: Used, change: str) -> Conflict:

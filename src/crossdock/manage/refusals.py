@@ -101,7 +101,7 @@ def _resolve(model: type[BaseModel], location: Sequence[str | int]) -> tuple[lis
             current, members = chosen, []
             continue
         path.append(part)
-        known = sorted(current.model_fields) if current is not None else []
+        known = _names_in(current) if current is not None else []
         if isinstance(part, int) or current is None:
             continue
         field = current.model_fields.get(part)
@@ -109,6 +109,11 @@ def _resolve(model: type[BaseModel], location: Sequence[str | int]) -> tuple[lis
         members = found if field is not None and field.discriminator else []
         current = found[0] if found else None
     return path, known
+
+
+def _names_in(model: type[BaseModel]) -> list[str]:
+    """The names of a model's fields as documents write them."""
+    return sorted(field.alias or name for name, field in model.model_fields.items())
 
 
 def _is_tagged(member: type[BaseModel], tag: str | int) -> bool:

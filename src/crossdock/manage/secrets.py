@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import secrets
 from hashlib import sha256
 
@@ -40,8 +41,27 @@ async def seal_everything_again(store: Store, vault: Vault, now: Clock) -> int:
     return await store.write(seal_all_again, renew, now())
 
 
+SIGNING_BYTES = (24, 64)
+"""How long such a secret is at least and at most, by the same source."""
+
+
 def write_signing_secret(secret: bytes) -> str:
     return SIGNING_PREFIX + base64.b64encode(secret).decode()
+
+
+def check_signing_secret(text: str) -> str:
+    """A secret as Standard Webhooks writes it; ValueError says how to make one."""
+    shortest, longest = SIGNING_BYTES
+    try:
+        size = len(base64.b64decode(text.removeprefix(SIGNING_PREFIX), validate=True))
+    except (binascii.Error, ValueError):
+        size = 0
+    if not text.startswith(SIGNING_PREFIX) or not shortest <= size <= longest:
+        raise ValueError(
+            f"must be {SIGNING_PREFIX} and {shortest} to {longest} random bytes in base64, as "
+            f'echo "{SIGNING_PREFIX}$(openssl rand -base64 32)" makes it'
+        )
+    return text
 
 
 def new_credential(prefix: str) -> str:

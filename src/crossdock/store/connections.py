@@ -20,7 +20,15 @@ from crossdock.model.outcome import Json
 from crossdock.model.time import Instant
 from crossdock.model.workflow import connections_named
 from crossdock.store.configuration import touch
-from crossdock.store.named import NameTaken, Overtaken, is_name_taken, keep_credentials, lock_named, lost_race
+from crossdock.store.named import (
+    NameTaken,
+    Overtaken,
+    is_name_taken,
+    keep_credentials,
+    lock_named,
+    lost_race,
+    page_by_name,
+)
 from crossdock.store.schema import connection as connections
 from crossdock.store.schema import integration, workflow_draft, workflow_version, workspace
 from crossdock.store.secrets import CREDENTIALS, SecretRow, drop_secrets_of, secrets_by_owner
@@ -155,14 +163,10 @@ def connections_page(
 ) -> list[StoredConnection]:
     """The connections of a workspace by name, those after `after_name`."""
     query = _ROWS.where(connections.c.workspace_id == workspace_id)
-    if wanted.search:
-        query = query.where(connections.c.name.icontains(wanted.search, autoescape=True))
     if wanted.kind is not None:
         query = query.where(connections.c.kind == wanted.kind)
-    if after_name is not None:
-        query = query.where(connections.c.name > after_name)
-    rows = [_row(row) for row in connection.execute(query.order_by(connections.c.name).limit(limit))]
-    return list(_stored(connection, rows))
+    page = page_by_name(query, connections, wanted.search, after_name=after_name, limit=limit)
+    return list(_stored(connection, [_row(row) for row in connection.execute(page)]))
 
 
 def workspace_connections(connection: Connection, workspace_id: str) -> list[StoredConnection]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Row, Select, Table, select
 
 from crossdock.model.errors import Conflict
 from crossdock.model.time import Instant
@@ -31,6 +31,15 @@ def is_name_taken(connection: Connection, table: Table, workspace_id: str, name:
     """Whether another row than this one has the name."""
     other = select(table.c.id).where(table.c.workspace_id == workspace_id, table.c.name == name, table.c.id != row_id)
     return connection.execute(other).first() is not None
+
+
+def page_by_name(query: Select[Any], table: Table, search: str, *, after_name: str | None, limit: int) -> Select[Any]:
+    """The rows whose names contain `search`, upper and lower case alike, by name, those after `after_name`."""
+    if search:
+        query = query.where(table.c.name.icontains(search, autoescape=True))
+    if after_name is not None:
+        query = query.where(table.c.name > after_name)
+    return query.order_by(table.c.name).limit(limit)
 
 
 def keep_credentials(

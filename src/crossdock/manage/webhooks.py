@@ -1,0 +1,267 @@
+"""Notification webhooks: made, listed, shown, changed, deleted. A change is live here when its answer is given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from crossdock.catalog import Catalog
+from crossdock.clock import Clock, new_id
+from crossdock.manage.actor import Actor
+from crossdock.manage.credentials import Secrets
+from crossdock.manage.documents import check_size
+from crossdock.manage.merge import merge_patch
+from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
+from crossdock.manage.refusals import invalid
+from crossdock.manage.revisions import check_revision
+from crossdock.manage.webhook_documents import SUBJECT, WebhookRules
+from crossdock.manage.webhook_saving import WebhookDrafting, WebhookSave, editable
+from crossdock.model.errors import Conflict, FieldError, NotFound
+from crossdock.model.outcome import Json
+from crossdock.model.time import format_instant
+from crossdock.notices.payload import PAYLOAD_SCHEMA, mock_digest, mock_payload, mock_recovery
+from crossdock.notices.sending import NoticeSender, invocation_document
+from crossdock.notices.webhook import WebhookIdentity, read_webhook
+from crossdock.store import Store
+from crossdock.store.named import NameTaken, Overtaken
+from crossdock.store.webhooks import (
+    StoredWebhook,
+    WebhookFilter,
+    WebhookRow,
+    add_webhook,
+    delete_webhook,
+    integration_names,
+    save_webhook,
+    webhook_by_id,
+    webhooks_page,
+    workspace_webhooks,
+)
+from crossdock.vault import Vault
+
+READ_ONLY = frozenset({"id", "revision", "created_at", "updated_at", "filtered_integrations", "warnings"})
+"""Fields that Crossdock sets; a change that carries them, as one made from a GET does, may leave them in."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookPorts:
+    """What managing notification webhooks works with."""
+
+    store: Store
+    vault: Vault
+    catalog: Catalog
+    rules: WebhookRules
+    now: Clock
+    sender: NoticeSender
+
+
+class Webhooks:
+    """The use cases around the documents of notification webhooks."""
+
+    def __init__(self, ports: WebhookPorts) -> None:
+        self._ports = ports
+
+    async def create(self, actor: Actor, document: Json) -> Json:
+        """A new webhook. Invalid when a field is wrong or the name is taken."""
+        actor.require("admin")
+        return await self.carry_out(actor, await self.plan(actor, document, None, await self.names(actor)))
+
+    async def page(
+        self,
+        actor: Actor,
+        *,
+        q: str = "",
+        active: bool | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page:
+        """Webhooks by name. `q` is looked for in names."""
+        actor.require("viewer")
+        wanted = WebhookFilter(q.strip(), active)
+        size, after = check_limit(limit), read_text_cursor(cursor)
+        rows = await self._ports.store.read(webhooks_page, actor.workspace_id, wanted, after_name=after, limit=size + 1)
+        documents = await self._documents(actor, rows)
+        return cut_page(rows, size, lambda one: one.row.name, lambda one: documents[one.row.id])
+
+    async def show(self, actor: Actor, webhook_id: str) -> Json:
+        """The whole document, without secrets; NotFound when the workspace has no such webhook."""
+        actor.require("viewer")
+        stored = await self.stored(actor, webhook_id)
+        return (await self._documents(actor, [stored]))[webhook_id]
+
+    async def change(self, actor: Actor, webhook_id: str, patch: Json) -> Json:
+        """Merge a patch (RFC 7396) into the document and check the whole again; Conflict when `revision` in it is not
+        the webhook's any more. One that is switched off is told nothing any more, not even what waited for it."""
+        actor.require("admin")
+        return await self.carry_out(actor, await self._patched(actor, await self.stored(actor, webhook_id), patch))
+
+    async def delete(self, actor: Actor, webhook_id: str) -> None:
+        """Delete with all secrets. What waits to be sent to it is canceled."""
+        actor.require("admin")
+        if not await self._ports.store.write(delete_webhook, actor.workspace_id, webhook_id, self._ports.now()):
+            raise _not_found(webhook_id)
+        await self._ports.catalog.reload()
+
+    async def test(self, actor: Actor, webhook_id: str, patch: Json = None) -> Json:
+        """Send made-up data once, and tell what was sent, answered and found; no delivery is recorded.
+
+        With `patch` as the webhook would be then, which is not saved and needs an admin.
+        """
+        actor.require("operator" if patch is None else "admin")
+        stored = await self.stored(actor, webhook_id)
+        if patch is not None:
+            return await self._try(await self._patched(actor, stored, patch))
+        secrets, trouble = self._drafting({}).open(stored)
+        if trouble is not None:
+            return _untried(trouble)
+        return await self._try_row(stored.row, secrets)
+
+    async def test_unsaved(self, actor: Actor, document: Json) -> Json:
+        """The same with the webhook that a document would make; nothing is saved."""
+        return await self._try(await self.plan(actor, document, None, await self.names(actor)))
+
+    def payload_schema(self, actor: Actor) -> Json:
+        """The JSON Schema of what is told, and an example of each kind: what templates are written from."""
+        actor.require("viewer")
+        now = self._ports.now()
+        examples = {"change": mock_payload(now), "recovery": mock_recovery(now), "digest": mock_digest(now)}
+        return {"schema": PAYLOAD_SCHEMA, "examples": examples}
+
+    # --- for the use cases beside this one ---------------------------------------------------------------------------
+
+    async def stored(self, actor: Actor, webhook_id: str) -> StoredWebhook:
+        """The webhook as it is stored; NotFound when the workspace has none of this id."""
+        found = await self._ports.store.read(webhook_by_id, actor.workspace_id, webhook_id)
+        if found is None:
+            raise _not_found(webhook_id)
+        return found
+
+    async def all_stored(self, actor: Actor) -> list[StoredWebhook]:
+        """All notification webhooks of the workspace by name."""
+        return await self._ports.store.read(workspace_webhooks, actor.workspace_id)
+
+    async def names(self, actor: Actor) -> dict[str, str]:
+        """The names of the integrations that filters may name, by id."""
+        return await self._ports.store.read(integration_names, actor.workspace_id)
+
+    def kept_keys(self, stored: StoredWebhook) -> frozenset[str]:
+        """The places of the secrets that are kept."""
+        return frozenset(self._drafting({}).open(stored)[0])
+
+    async def plan(
+        self, actor: Actor, document: Json, stored: StoredWebhook | None, integrations: Mapping[str, str]
+    ) -> WebhookSave:
+        """The save that makes `stored`, or a new webhook, be what a complete document says; nothing is written.
+
+        `integrations` are the names of those that its filters may name, by id.
+        """
+        actor.require("admin")
+        check_size(document, SUBJECT)
+        found = sorted(READ_ONLY & document.keys())
+        if found:
+            raise invalid(SUBJECT, [FieldError(name, "is set by Crossdock; leave it out") for name in found])
+        drafting, now = self._drafting(integrations), self._ports.now()
+        # in a thread, because a template is tried, which may take a while
+        if stored is None:
+            return await asyncio.to_thread(drafting.new, actor, document, now)
+        return await asyncio.to_thread(drafting.changed, stored, document, now)
+
+    async def carry_out(self, actor: Actor, save: WebhookSave) -> Json:
+        """Write a save; one that changes nothing is not written. The document as it is now."""
+        actor.require("admin")
+        if save.read_revision is None or save.differences:
+            await self._write(save)
+        return await self.show(actor, save.change.row.id)
+
+    async def _patched(self, actor: Actor, stored: StoredWebhook, patch: Json) -> WebhookSave:
+        check_size(patch, SUBJECT)
+        check_revision(patch, stored.row.revision, SUBJECT)
+        plain = {key: value for key, value in patch.items() if key not in READ_ONLY}
+        document = merge_patch(editable(stored.row), plain, _replaced_whole(stored.row, plain))
+        return await self.plan(actor, document, stored, await self.names(actor))
+
+    async def _write(self, save: WebhookSave) -> None:
+        row = save.change.row
+        if save.read_revision is None:
+            answer: object = await self._ports.store.write(add_webhook, save.change)
+        else:
+            answer = await self._ports.store.write(save_webhook, save.change, save.read_revision)
+        match answer:
+            case NameTaken():
+                raise invalid(SUBJECT, (FieldError("name", f"is taken by another notification webhook: {row.name}"),))
+            case Overtaken():
+                raise Conflict(
+                    f"{SUBJECT} {row.id} was changed or deleted in the same moment; read it again and repeat it"
+                )
+        await self._ports.catalog.reload()
+
+    async def _try(self, save: WebhookSave) -> Json:
+        return await self._try_row(save.change.row, save.secrets)
+
+    async def _try_row(self, row: WebhookRow, secrets: Secrets) -> Json:
+        # under an id of its own: a try begins without tokens of before, and leaves none to the real one
+        identity = WebhookIdentity(new_id("nwh"), row.workspace, row.name, 1, row.active)
+        try:
+            webhook = await asyncio.to_thread(read_webhook, identity, row.document, secrets)
+        except (LookupError, ValueError) as error:
+            return _untried(f"the notification webhook can't be used: {error}")
+        now = self._ports.now()
+        sent = await self._ports.sender.send(webhook, mock_payload(now), new_id("dlv"), now)
+        return invocation_document(webhook, sent)
+
+    def _drafting(self, integrations: Mapping[str, str]) -> WebhookDrafting:
+        return WebhookDrafting(replace(self._ports.rules, integrations=integrations), self._ports.vault)
+
+    async def _documents(self, actor: Actor, rows: Sequence[StoredWebhook]) -> dict[str, Json]:
+        """The documents of these webhooks by id."""
+        filtered = {one for stored in rows for one in stored.row.document["filters"]["integrations"]}
+        names = await self._ports.store.read(integration_names, actor.workspace_id, filtered) if filtered else {}
+        return {stored.row.id: self._document(stored, names) for stored in rows}
+
+    def _document(self, stored: StoredWebhook, names: Mapping[str, str]) -> Json:
+        row = stored.row
+        wanted = row.document["filters"]["integrations"]
+        return {
+            "id": row.id,
+            **editable(row),
+            "filtered_integrations": [{"id": one, "name": names.get(one)} for one in wanted],
+            "warnings": [*self._troubles(stored), *warnings(row, names)],
+            "revision": row.revision,
+            "created_at": format_instant(row.created_at),
+            "updated_at": format_instant(row.updated_at),
+        }
+
+    def _troubles(self, stored: StoredWebhook) -> list[str]:
+        trouble = self._drafting({}).open(stored)[1]
+        return [] if trouble is None else [f"The notification webhook can't be used: {trouble}"]
+
+
+def warnings(row: WebhookRow, names: Mapping[str, str]) -> list[str]:
+    """What is allowed but probably not meant. `names` are those of its integrations that are there, by id."""
+    document = row.document
+    gone = [one for one in document["filters"]["integrations"] if one not in names]
+    found = []
+    if document["url"].lower().startswith("http:"):
+        found.append("Notifications go over plain HTTP, readable to whoever is on the way.")
+    if gone:
+        found.append(f"Its filters name integrations that are gone: {', '.join(gone)}. Take them out.")
+    if gone and len(gone) == len(document["filters"]["integrations"]):
+        found.append("It is told nothing: no integration of its filters is there any more.")
+    return found
+
+
+def _replaced_whole(row: WebhookRow, patch: Json) -> tuple[str, ...]:
+    """An authentication of another type has nothing in common with the one before."""
+    given: Any = patch.get("authentication")
+    before = row.document["authentication"]["type"]
+    return ("authentication",) if isinstance(given, dict) and given.get("type", before) != before else ()
+
+
+def _untried(error: str) -> Json:
+    """Of a test that could not even begin."""
+    return {"outcome": "failed", "error": error, "invocation": None}
+
+
+def _not_found(webhook_id: str) -> NotFound:
+    return NotFound(f"there is no notification webhook {webhook_id[:64]} here")
