@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from sqlalchemy import Connection, text, update
 
 from crossdock.clock import Sources
 from crossdock.model.epoch import ACTS_FOR, Epoch, Stance
+from crossdock.model.errors import Misconfigured
 from crossdock.model.run import MAX_LOSSES
 from crossdock.observe import Observe
 from crossdock.store import Store, open_store, schema
@@ -326,3 +327,34 @@ def _refuse_changes_of(connection: Connection, name: str, table: str = "run", ke
         refuse = "EXECUTE FUNCTION poison()"
     when = f"FOR EACH ROW WHEN (OLD.{key} = '{name}')"
     connection.execute(text(f"CREATE TRIGGER poison BEFORE UPDATE ON {table} {when} {refuse}"))
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_node_whose_keys_no_living_node_shares_does_not_start(world: World, clock: HeldClock) -> None:
+    await world.store.write(register_node, replace(neighbour(clock), key_ids="theirs", lease_seconds=TTL))
+
+    with pytest.raises(Misconfigured, match=r"another master key .*theirs there, ours here"):
+        await world.liveness.check_keys(["ours"])
+
+
+@pytest.mark.parametrize("key_ids", ["", "ours,theirs"])
+async def test_a_node_that_shares_a_key_or_tells_none_is_no_stranger(
+    world: World, clock: HeldClock, key_ids: str
+) -> None:
+    await world.store.write(register_node, replace(neighbour(clock), key_ids=key_ids))
+
+    await world.liveness.check_keys(["ours"])
+
+
+async def test_the_keys_of_a_node_that_is_gone_keep_nobody_out(world: World, clock: HeldClock) -> None:
+    await world.store.write(register_node, replace(neighbour(clock), key_ids="theirs"))
+    await world.store.write(_age, OTHER_NODE, TTL + 1)
+
+    await world.liveness.check_keys(["ours"])
+
+
+def _age(connection: Connection, node_id: str, seconds: float) -> None:
+    earlier = schema.node.c.heartbeat_at - round(seconds * 1_000_000)
+    connection.execute(update(schema.node).where(schema.node.c.id == node_id).values(heartbeat_at=earlier))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from crossdock import __version__, observe
 from crossdock.clock import Sources, new_id, new_token
 from crossdock.model.epoch import Member, Witness
-from crossdock.model.errors import StoreUnavailable
+from crossdock.model.errors import Misconfigured, StoreUnavailable
 from crossdock.model.node_state import judge_node
 from crossdock.model.time import SECOND, Instant, seconds_between
 from crossdock.observe import Observe
@@ -97,6 +97,20 @@ class Liveness:
         self._epoch.confirm(started, self._ttl)
         # Read after the commit: of two nodes that come at the same time, the later one sees the other.
         self._epoch.members = tuple(_member(row) for row in await self._store.read(list_nodes))
+
+    async def check_keys(self, key_ids: Collection[str]) -> None:
+        """Misconfigured when a living node has none of these master keys: neither could read what the other seals."""
+        rows = await self._store.read(list_nodes)
+        now = next(row.heartbeat_at for row in rows if row.id == self._epoch.node_id)  # by the database's clock
+        for row in rows:
+            theirs = set(filter(None, row.key_ids.split(",")))
+            is_living = seconds_between(row.heartbeat_at, now) < max(row.lease_seconds, self._ttl)
+            if is_living and theirs and theirs.isdisjoint(key_ids):
+                raise Misconfigured(
+                    f"the node at {row.address or row.host} has another master key than this one "
+                    f"({', '.join(sorted(theirs))} there, {', '.join(sorted(key_ids))} here): "
+                    "give every node the same, by CROSSDOCK_MASTER_KEY_FILE or as master.key in its data folder"
+                )
 
     async def beat(self) -> None:
         """Say that this node lives, and look who else does."""
