@@ -243,11 +243,11 @@ HEALTH = Field(
     "Health rules",
     Section.HEALTH,
     FieldKind.JSON,
-    "When failures among the last runs, silence or a backlog put the integration into warning or error.",
+    "When failures among the last runs, silence, a backlog or refused calls put the integration into warning or error.",
     default={
         "window": _HEALTH.window,
         "warning_failures": _HEALTH.warning_failures,
         "error_failures": _HEALTH.error_failures,
     },
-    example='{"silence": "PT1H", "backlog": "PT5M"}',
+    example='{"silence": "PT1H", "backlog": "PT5M", "rejected_calls": {"calls": 100, "per": "PT5M"}}',
 )

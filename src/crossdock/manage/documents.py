@@ -132,12 +132,18 @@ class RetryPart(Part):
     max_delay: LongestDelay = format_duration(_RETRY.max_delay)
 
 
+class RejectedCallsPart(Part):
+    calls: Annotated[int, Field(ge=0, le=1_000_000_000)]
+    per: Silence = "PT5M"
+
+
 class HealthPart(Part):
     window: Annotated[int, Field(ge=1, le=1_000)] = _HEALTH.window
     warning_failures: Annotated[int, Field(ge=1, le=1_000)] = _HEALTH.warning_failures
     error_failures: Annotated[int, Field(ge=1, le=1_000)] = _HEALTH.error_failures
     silence: Silence | None = None
     backlog: Silence | None = None
+    rejected_calls: RejectedCallsPart | None = None
 
 
 class IntegrationPart(Part):

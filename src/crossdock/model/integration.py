@@ -21,14 +21,23 @@ class ReplySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedCalls:
+    """More than `calls` refused calls within `per` seconds are too many."""
+
+    calls: int
+    per: float
+
+
+@dataclass(frozen=True, slots=True)
 class HealthRules:
-    """Over the last `window` finished runs. `silence` and `backlog` are seconds, None: not watched."""
+    """Over the last `window` finished runs. `silence` and `backlog` are seconds. None: not watched."""
 
     window: int = 20
     warning_failures: int = 1
     error_failures: int = 5
     silence: float | None = None
     backlog: float | None = None
+    rejected_calls: RejectedCalls | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from crossdock.store import schema
 from crossdock.store.accept import encode, event_of
 from crossdock.store.claims import CLOCK_SKEW_SECONDS, is_due
 from crossdock.store.journal import read_results
+from crossdock.store.outcomes import MESSAGE_CHARACTERS, EndedReply, leave_replies
 from crossdock.store.settle import clean
 from crossdock.store.statements import RowInsert, RowUpdate, has_row
 
@@ -79,14 +80,30 @@ class AttemptSettle:
         if len({change.delivery_id for change in changes}) < len(changes):
             # A stale sender and the delivery's holder end it in one commit: each change must meet the row by itself.
             return [landed for change in changes for landed in cls.record(connection, [change])]
-        landed = {row.id for row in _settle_deliveries.execute(connection, [_settle_row(c) for c in changes])}
+        landed = {row.id: row for row in _settle_deliveries.execute(connection, [_settle_row(c) for c in changes])}
         rows = [
             _attempt_row(change.delivery_id, change.number, change.report)
             for change in changes
             if change.delivery_id in landed and change.report is not None
         ]
         _insert_attempts.execute(connection, rows)
+        ended = [(change, landed.get(change.delivery_id)) for change in changes if change.move in COUNTED]
+        leave_replies(connection, [_ended_reply(c, row) for c, row in ended if row is not None and is_reply(row)])
         return [change.delivery_id in landed for change in changes]
+
+
+COUNTED = frozenset({DeliveryMove.DELIVER, DeliveryMove.FAIL, DeliveryMove.EXPIRE})
+"""Ends that tell something of the integration's health, where a reply comes to them."""
+
+
+def is_reply(row: Any) -> bool:
+    return bool(row.kind == DeliveryKind.REPLY.value)
+
+
+def _ended_reply(change: AttemptSettle, row: Any) -> EndedReply:
+    state = DELIVERY_MOVES[change.move][1]
+    message = clean((change.error or "no reason was given")[:MESSAGE_CHARACTERS])
+    return EndedReply(row.integration_id, change.delivery_id, row.event_id, state, message, change.now)
 
 
 def _settle_row(change: AttemptSettle) -> tuple[Any, ...]:
@@ -115,7 +132,7 @@ def _build_settle(v: Subquery) -> Executable:
             lease_node=null(),
             lease_token=null(),
         )
-        .returning(delivery.c.id)
+        .returning(delivery.c.id, delivery.c.kind, delivery.c.integration_id, delivery.c.event_id)
     )
 
 
@@ -305,8 +322,19 @@ def expire_due(connection: Connection, now: Instant, limit: int = 500) -> list[E
             last_error=func.coalesce(delivery.c.last_error, TOO_LATE),
         )
         .returning(delivery.c.id, delivery.c.kind, delivery.c.created_at)
+        .returning(delivery.c.integration_id, delivery.c.event_id, delivery.c.last_error)
     )
-    return [EndedDelivery(row.id, DeliveryKind(row.kind), row.created_at) for row in connection.execute(statement)]
+    rows = connection.execute(statement).all()
+    expired = DeliveryState.EXPIRED
+    leave_replies(
+        connection,
+        [
+            EndedReply(r.integration_id, r.id, r.event_id, expired, r.last_error[:MESSAGE_CHARACTERS], now)
+            for r in rows
+            if is_reply(r)
+        ],
+    )
+    return [EndedDelivery(row.id, DeliveryKind(row.kind), row.created_at) for row in rows]
 
 
 def rescue_deliveries(connection: Connection, dead: Sequence[str], now: Instant, only: str | None = None) -> int:

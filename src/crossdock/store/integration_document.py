@@ -9,7 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from crossdock.model.integration import DEFAULT_RETENTION_SECONDS, HealthRules, Integration, ReplySettings
+from crossdock.model.integration import (
+    DEFAULT_RETENTION_SECONDS,
+    HealthRules,
+    Integration,
+    RejectedCalls,
+    ReplySettings,
+)
 from crossdock.model.outcome import Json
 from crossdock.model.retry import RetryPolicy
 from crossdock.model.time import parse_duration
@@ -97,10 +103,12 @@ def _retry(written: Json) -> RetryPolicy:
 
 def _health(written: Json) -> HealthRules:
     default = HealthRules()
+    rejected = written.get("rejected_calls")
     return HealthRules(
         window=written.get("window", default.window),
         warning_failures=written.get("warning_failures", default.warning_failures),
         error_failures=written.get("error_failures", default.error_failures),
         silence=_seconds(written.get("silence")),
         backlog=_seconds(written.get("backlog")),
+        rejected_calls=RejectedCalls(rejected["calls"], parse_duration(rejected["per"])) if rejected else None,
     )

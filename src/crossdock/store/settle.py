@@ -19,6 +19,7 @@ from crossdock.model.value import value
 from crossdock.store import schema
 from crossdock.store.accept import Accept
 from crossdock.store.journal import entry_row, insert_entries
+from crossdock.store.outcomes import MESSAGE_CHARACTERS, EndedReply, EndedRun, leave_replies, leave_runs
 from crossdock.store.statements import RowInsert, RowUpdate
 
 
@@ -30,6 +31,11 @@ class NewReply:
     created_at: Instant
     expires_at: Instant | None
     lease: tuple[str, str] | None
+
+    @property
+    def is_over(self) -> bool:
+        """Its time is over already: nobody sends it."""
+        return self.expires_at is not None and self.created_at >= self.expires_at
 
 
 @value
@@ -62,6 +68,8 @@ class Settle:
         insert_deliveries.execute(
             connection, [reply_row(c.event_id, c.integration_id, c.reply) for c in kept if c.reply is not None]
         )
+        leave_runs(connection, [_ended_run(change) for change in kept if change.move in COUNTED])
+        leave_replies(connection, [_ended_reply(c, c.reply) for c in kept if c.reply and c.reply.is_over])
         return [change.event_id in landed for change in changes]
 
 
@@ -109,6 +117,25 @@ def _settle_row(change: Settle) -> tuple[Any, ...]:
         clean(failure.message) if failure else None,
         clean(failure.step) if failure and failure.step else None,
     )
+
+
+COUNTED = frozenset({RunMove.SUCCEED, RunMove.FAIL, RunMove.BLOCK})
+"""Ends that tell something of the integration's health."""
+UNTOLD = Failure("failed", "no reason was given")
+
+
+def _ended_run(change: Settle) -> EndedRun:
+    why = None
+    if change.move is not RunMove.SUCCEED:
+        failure = change.failure or UNTOLD
+        step = clean(failure.step) if failure.step else None
+        why = (clean(failure.kind), step, clean(failure.message[:MESSAGE_CHARACTERS]))
+    return EndedRun(change.integration_id, change.event_id, change.lease_token, why, change.now)
+
+
+def _ended_reply(change: Settle, reply: NewReply) -> EndedReply:
+    at = reply.created_at
+    return EndedReply(change.integration_id, reply.id, change.event_id, DeliveryState.EXPIRED, HANDLED_TOO_LATE, at)
 
 
 UNCOUNTED = (RunMove.HAND_BACK, RunMove.DELAY)
@@ -182,7 +209,7 @@ insert_deliveries = RowInsert(schema.delivery)
 
 def reply_row(event_id: str, integration_id: str, reply: NewReply) -> tuple[Any, ...]:
     """The delivery of a reply: leased when a sender is free, expired at once when its time is over already."""
-    if reply.expires_at is not None and reply.created_at >= reply.expires_at:
+    if reply.is_over:
         state, finished_at, lease = DeliveryState.EXPIRED, reply.created_at, None
     elif reply.lease is not None:
         state, finished_at, lease = DeliveryState.SENDING, None, reply.lease
@@ -201,5 +228,8 @@ def reply_row(event_id: str, integration_id: str, reply: NewReply) -> tuple[Any,
         1 if lease else 0,
         lease[0] if lease else None,
         lease[1] if lease else None,
-        "the time for the reply ran out before the event was handled" if finished_at is not None else None,
+        HANDLED_TOO_LATE if finished_at is not None else None,
     )
+
+
+HANDLED_TOO_LATE = "the time for the reply ran out before the event was handled"

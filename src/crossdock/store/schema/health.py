@@ -60,6 +60,11 @@ health_issue = Table(
     Column("acknowledged_by", String),
     Column("note", Text),
     Column("snoozed_until", BigInteger),
+    Column("snoozed_at", BigInteger),
+    Column("snoozed_by", String),
+    Column("snooze_note", Text),
+    Column("resolved_by", String),  # nobody: it was over by itself
+    Column("resolve_note", Text),
     words("status", (HealthStatus.WARNING, HealthStatus.ERROR), "health_issue_status"),
     Index("health_issue_by_integration", "integration_id", "id"),
     Index(

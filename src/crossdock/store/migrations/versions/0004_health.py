@@ -72,6 +72,11 @@ def _create_health() -> None:
         sa.Column("acknowledged_by", sa.String(), nullable=True),
         sa.Column("note", sa.Text(), nullable=True),
         sa.Column("snoozed_until", sa.BigInteger(), nullable=True),
+        sa.Column("snoozed_at", sa.BigInteger(), nullable=True),
+        sa.Column("snoozed_by", sa.String(), nullable=True),
+        sa.Column("snooze_note", sa.Text(), nullable=True),
+        sa.Column("resolved_by", sa.String(), nullable=True),
+        sa.Column("resolve_note", sa.Text(), nullable=True),
         sa.CheckConstraint("status IN ('warning', 'error')", name="health_issue_status"),
         sa.PrimaryKeyConstraint("id"),
     )
