@@ -26,7 +26,8 @@ from crossdock.model.errors import CrossdockError
 from crossdock.model.expression import Expression, ExpressionError
 from crossdock.model.integration import ApiKey, Integration, ReplySettings
 from crossdock.model.outcome import Json
-from crossdock.observe import CONFIGURATION_BROKEN, CONNECTION_BROKEN, emit
+from crossdock.notices.webhook import NotificationWebhook, WebhookIdentity, read_webhook
+from crossdock.observe import CONFIGURATION_BROKEN, CONNECTION_BROKEN, WEBHOOK_BROKEN, emit
 from crossdock.outbound.connection import Connection
 from crossdock.outbound.connection_document import read_connection
 from crossdock.store import Store
@@ -38,6 +39,7 @@ from crossdock.store.live_configuration import LiveConfiguration, read_live_conf
 from crossdock.store.secrets import CREDENTIALS, SecretRow
 from crossdock.store.signals import Signals, Topic
 from crossdock.store.versions import version
+from crossdock.store.webhooks import WebhookRow
 from crossdock.vault import Sealed, Vault
 
 CheckBody: TypeAlias = Callable[[Json], list[str]]
@@ -105,6 +107,10 @@ class Snapshot:
     """By workspace slug and name."""
     broken_connections: Mapping[tuple[str, str], str] = field(default_factory=lambda: MappingProxyType({}))
     """Why a connection can't be used."""
+    webhooks: Mapping[str, NotificationWebhook] = field(default_factory=lambda: MappingProxyType({}))
+    """Notification webhooks by their ids, those that are switched off as well."""
+    broken_webhooks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Why a notification webhook, by its id, can't be used."""
     number: int = -1
     """How many changes of the configuration it contains."""
 
@@ -206,6 +212,7 @@ class Catalog:
                     emit(CONFIGURATION_BROKEN, integration=row.id, name=row.name, reason=str(error))
         self._rows = {row.id: (row, keys[row.id]) for row in configuration.integrations if row.id in live}
         connections, broken_connections = self._build_connections(configuration.connections, secrets)
+        webhooks, broken_webhooks = self._build_webhooks(configuration.webhooks, secrets)
         return Snapshot(
             by_path=MappingProxyType({(one.integration.workspace, one.integration.path): one for one in live.values()}),
             by_id=MappingProxyType(live),
@@ -214,6 +221,8 @@ class Catalog:
             broken_paths=frozenset(broken_paths),
             connections=MappingProxyType(connections),
             broken_connections=MappingProxyType(broken_connections),
+            webhooks=MappingProxyType(webhooks),
+            broken_webhooks=MappingProxyType(broken_webhooks),
             number=configuration.number,
         )
 
@@ -234,10 +243,31 @@ class Catalog:
         return live, broken
 
     def _open_connection(self, row: ConnectionRow, secrets: Mapping[str, SecretRow]) -> Connection:
-        sealed = secrets.get(CREDENTIALS)
-        opened = json.loads(_open(self._vault, sealed)) if sealed is not None else {}
         identity = (row.id, row.revision, row.name)
+        opened = _open_credentials(self._vault, secrets)
         return read_connection(identity, row.kind, row.document, opened, self._sqlite_folder)
+
+    def _build_webhooks(
+        self, rows: Sequence[WebhookRow], secrets: Mapping[str, Mapping[str, SecretRow]]
+    ) -> tuple[dict[str, NotificationWebhook], dict[str, str]]:
+        """Those that changed anew: each has a template to compile."""
+        live: dict[str, NotificationWebhook] = {}
+        broken: dict[str, str] = {}
+        for row in rows:
+            try:
+                live[row.id] = self._reuse_or_open_webhook(row, secrets.get(row.id, {}))
+            except _UNREADABLE as error:
+                broken[row.id] = str(error)
+                if row.id not in self.snapshot.broken_webhooks:
+                    emit(WEBHOOK_BROKEN, webhook=row.id, name=row.name, reason=str(error))
+        return live, broken
+
+    def _reuse_or_open_webhook(self, row: WebhookRow, secrets: Mapping[str, SecretRow]) -> NotificationWebhook:
+        known = self.snapshot.webhooks.get(row.id)
+        if known is not None and known.revision == row.revision:
+            return known
+        identity = WebhookIdentity(row.id, row.workspace, row.name, row.revision, row.active)
+        return read_webhook(identity, row.document, _open_credentials(self._vault, secrets))
 
     def _reuse_or_build(
         self, row: IntegrationRow, keys: Sequence[ApiKey], secrets: Mapping[str, SecretRow]
@@ -251,6 +281,12 @@ class Catalog:
 
 _UNREADABLE = (CrossdockError, ExpressionError, ValueError, LookupError, TypeError, AttributeError)
 """What a row that was damaged, or written by a newer version, can raise while it is read."""
+
+
+def _open_credentials(vault: Vault, secrets: Mapping[str, SecretRow]) -> dict[str, str]:
+    """The secret values of a document by their places."""
+    sealed = secrets.get(CREDENTIALS)
+    return json.loads(_open(vault, sealed)) if sealed is not None else {}
 
 
 def _open(vault: Vault, row: SecretRow) -> bytes:

@@ -11,6 +11,7 @@ from crossdock.store.connections import ConnectionRow, all_connections
 from crossdock.store.integrations import IntegrationRow, all_integrations
 from crossdock.store.keys import KeyRow, all_keys
 from crossdock.store.secrets import SecretRow, all_secrets
+from crossdock.store.webhooks import WebhookRow, all_webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class LiveConfiguration:
     keys: list[KeyRow]
     secrets: list[SecretRow]
     connections: list[ConnectionRow]
+    webhooks: list[WebhookRow]
 
 
 def read_live_configuration(connection: Connection) -> LiveConfiguration:
@@ -38,4 +40,5 @@ def read_live_configuration(connection: Connection) -> LiveConfiguration:
         keys=all_keys(connection),
         secrets=all_secrets(connection),
         connections=all_connections(connection),
+        webhooks=all_webhooks(connection),
     )
