@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -326,5 +327,34 @@ async def test_the_time_covers_all_hops(caller: HttpCaller, system: System) -> N
 
 def test_secrets_show_in_no_repr() -> None:
     connection = HttpConnection("con_1", 1, "ERP", "https://erp.example", BearerToken(SECRET))
+
+    assert SECRET not in repr(connection)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        json.dumps({"you sent": 'k"y/ö+<1>'}),
+        json.dumps({"you sent": json.dumps({"key": 'k"y/ö+<1>'}, ensure_ascii=False)}),
+        json.dumps({"you sent": 'k"y/ö+<1>'}).replace("/", "\\/"),
+        "/search?key=k%22y%2f%c3%b6%2b%3c1%3e",
+        "<p>k&quot;y/ö+&lt;1&gt;</p>",
+    ],
+    ids=["JSON", "JSON in JSON", "JSON of PHP", "URL", "HTML"],
+)
+async def test_a_credential_is_hidden_however_the_other_side_writes_it(
+    caller: HttpCaller, system: System, written: str
+) -> None:
+    system.says("/api/v2/orders", body=written.encode())
+
+    report = await caller.call(get(), connection_to(system, authentication=BearerToken('k"y/ö+<1>')))
+
+    shown = report.response_body.decode()
+    assert "[redacted]" in shown
+    assert len(shown) < len(written) + len("[redacted]") - 9
+
+
+async def test_nothing_that_a_connection_keeps_secret_is_in_its_words(system: System) -> None:
+    connection = connection_to(system, authentication=BearerToken(SECRET), headers=(("X-Partner-Key-Id", SECRET),))
 
     assert SECRET not in repr(connection)

@@ -70,7 +70,7 @@ class HttpConnection:
     name: str
     base_url: str
     authentication: Authentication = field(default_factory=NoAuthentication)
-    headers: Pairs = ()
+    headers: Pairs = field(default=(), repr=False)
     timeout: float = 30.0
     """Seconds for a whole exchange, where a step says nothing else."""
     tls: TlsOptions = field(default_factory=TlsOptions)

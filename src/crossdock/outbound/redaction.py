@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import functools
+import html
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -33,6 +35,7 @@ _TELLING = re.compile(
     r"(^|[-_])(token|secret|password|authorization|cookie|credentials?|signature|(api|access|auth)[-_]?key)$",
     re.IGNORECASE,
 )
+_ESCAPE = re.compile("%[0-9A-F]{2}")
 _CSRF = re.compile(r"x-(csrf|xsrf)-token", re.IGNORECASE)
 _SECRET_WORDS = ("authorization", "token", "secret", "key", "password", "cookie", "credential", "signature", "auth")
 _NEVER_SECRET = frozenset({"accept", "accept-language", "content-type", "user-agent", "prefer"})
@@ -122,5 +125,15 @@ def _header_secrets(headers: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _forms(secret: str) -> set[str]:
-    """The secret as it stands, inside JSON and inside a URL."""
-    return {secret, msgspec.json.encode(secret).decode()[1:-1], quote(secret, safe=""), quote_plus(secret)}
+    """The secret as it stands, and as others write it: in JSON, in JSON inside JSON, in a URL, in HTML."""
+    in_json = _in_json(secret)
+    quoted = {quote(secret, safe="", errors="replace"), quote_plus(secret, errors="replace")}
+    quoted |= {_ESCAPE.sub(lambda escape: escape[0].lower(), form) for form in quoted}
+    twice = {form for once in in_json for form in _in_json(once)}
+    return {secret, html.escape(secret), html.escape(secret, quote=False)} | in_json | twice | quoted
+
+
+def _in_json(text: str) -> set[str]:
+    """The inside of a JSON string: in UTF-8 or in ASCII only, with `/` as it is or escaped."""
+    plain = {msgspec.json.encode(text).decode()[1:-1], json.dumps(text)[1:-1]}
+    return plain | {form.replace("/", "\\/") for form in plain}
