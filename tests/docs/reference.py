@@ -5,6 +5,7 @@ A page has words of its own above the line that says that the rest is generated;
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -17,9 +18,12 @@ from fastapi.routing import APIRoute
 from crossdock import observe
 from crossdock.api import ROUTES
 from crossdock.cli.program import app
+from crossdock.notices.payload import PAYLOAD_SCHEMA, mock_digest, mock_payload, mock_recovery
+from crossdock.notices.ready_made import READY_MADE, ReadyMade
 from crossdock.settings import ENV_PREFIX, SECRETS, Settings
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
+EXAMPLE_TIME = 1_790_000_000_000_000
 MARK = "<!-- generated: python -m tests.docs.reference -->"
 
 
@@ -83,6 +87,63 @@ def api_rows() -> Iterator[str]:
         yield ""
 
 
+def payload_rows() -> Iterator[str]:
+    """A table row for each field, and an example of each kind of payload."""
+    yield "## Fields"
+    yield ""
+    yield "| field | type | what it is |"
+    yield "|---|---|---|"
+    yield from _field_rows(PAYLOAD_SCHEMA, "")
+    for title, payload in (
+        ("a change of status", mock_payload(EXAMPLE_TIME)),
+        ("a recovery", mock_recovery(EXAMPLE_TIME)),
+        ("a digest", mock_digest(EXAMPLE_TIME)),
+    ):
+        yield ""
+        yield f"## Example: {title}"
+        yield ""
+        yield "```json"
+        yield json.dumps(payload, indent=2, ensure_ascii=False)
+        yield "```"
+
+
+def _field_rows(schema: dict[str, Any], path: str) -> Iterator[str]:
+    for name, field in schema.get("properties", {}).items():
+        whole = f"{path}.{name}".removeprefix(".")
+        words = f" One of {', '.join(f'`{value}`' for value in field['enum'])}." if "enum" in field else ""
+        kind = {"array": "list", "string": "text", "integer": "number"}.get(field["type"], field["type"])
+        yield f"| `{whole}` | {kind} | {field['description']}{words} |"
+        yield from _field_rows(field.get("items", field), whole + "[]" * ("items" in field))
+
+
+def template_rows() -> Iterator[str]:
+    """Each ready-made webhook with its template."""
+    yield "## Ready-made templates"
+    for made in READY_MADE:
+        yield ""
+        yield f"### {made.title}"
+        yield ""
+        yield made.help
+        yield ""
+        yield f"- URL, for example: `{made.url}`"
+        yield f"- Authentication: {_authentication(made)}"
+        for place, words in made.secrets.items():
+            yield f"- `{place}`: {words}"
+        yield f"- Recoveries: {'told' if made.notify_recovery else 'not told'}"
+        for validator in made.response_validators:
+            expected = ", ".join(json.dumps(value) for value in validator["expected_values"])
+            yield f"- Response validator: `{validator['json_path']}` is {expected}"
+        yield ""
+        yield "```json"
+        yield made.template
+        yield "```"
+
+
+def _authentication(made: ReadyMade) -> str:
+    headers = made.authentication.get("headers")
+    return f"custom, with the header {', '.join(f'`{name}`' for name in headers)}" if headers else "none"
+
+
 def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     children = getattr(command, "commands", None)
     yield path, command
@@ -96,6 +157,8 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "logs.md": log_rows,
     "cli.md": command_rows,
     "api.md": api_rows,
+    "notification-payload.md": payload_rows,
+    "notification-templates.md": template_rows,
 }
 
 

@@ -24,7 +24,7 @@ MAX_ISSUES = 100
 """Issues that `data` tells."""
 MAX_CHANGES = 200
 """Changes that one digest tells."""
-_CHANGES_CHARACTERS = 256 * 1024
+CHANGES_CHARACTERS = 256 * 1024
 """Of messages in `changes`, so that the output of a template that repeats them has room."""
 _NAME_CHARACTERS = 500
 
@@ -77,7 +77,7 @@ _GRAVITY: Mapping[HealthStatus, int] = MappingProxyType(
 def _elements(changes: Sequence[HealthChange], about: AboutOf) -> list[Json]:
     """The newest that fit, the oldest of them first."""
     elements: list[Json] = []
-    room = _CHANGES_CHARACTERS
+    room = CHANGES_CHARACTERS
     for change in reversed(changes):
         element = {"event_time": format_instant(change.at), **_told_of(change, about)}
         room -= sum(len(issue["message"]) for issue in element["issues"])
