@@ -36,6 +36,7 @@ from crossdock.manage.documents import Rules
 from crossdock.manage.drafts import Drafts
 from crossdock.manage.events import Events
 from crossdock.manage.fleet import Fleet
+from crossdock.manage.health import HealthOfIntegrations, HealthPorts
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
 from crossdock.manage.lanes import Lanes
@@ -335,6 +336,7 @@ class Node:
         self.bulk = BulkWork(store, self._deeds(stages, trials), sources=self.sources)
         self.cases = UseCases(
             integrations=integrations,
+            health=HealthOfIntegrations(HealthPorts(store, integrations, system_now, stages)),
             keys=Keys(KeyPorts(store, catalog, system_now)),
             workflows=workflows,
             drafts=Drafts(ports, integrations, workflows),

@@ -20,6 +20,7 @@ from crossdock.manage.documents import Rules
 from crossdock.manage.drafts import Drafts
 from crossdock.manage.events import Events
 from crossdock.manage.fleet import Fleet
+from crossdock.manage.health import HealthOfIntegrations, HealthPorts
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
 from crossdock.manage.lanes import Lanes
@@ -123,6 +124,7 @@ def make_cases(store: Store, clock: HeldClock, silent: Silent) -> UseCases:
     connections = connections_of(store, Vault([bytes(32)]), catalog, clock)
     return UseCases(
         integrations=integrations,
+        health=HealthOfIntegrations(HealthPorts(store, integrations, clock, stages)),
         keys=Keys(KeyPorts(store, catalog, clock)),
         workflows=workflows,
         drafts=Drafts(ports, integrations, workflows),

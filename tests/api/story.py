@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from itertools import count
 
+from crossdock.clock import new_id
 from crossdock.model.delivery import SendReport
 from crossdock.model.event import Event, Request
-from crossdock.model.outcome import Failure, Result
+from crossdock.model.health import Watched
+from crossdock.model.integration import HealthRules
+from crossdock.model.outcome import Failure, Json, Result
 from crossdock.model.run import JournalEntry, StepRecord, StepStatus
 from crossdock.model.states import DeliveryMove, RunMove
 from crossdock.model.time import Instant
 from crossdock.store import Store
 from crossdock.store.accept import Accept, Lease
 from crossdock.store.deliveries import AttemptSettle, DeliveryClaim
+from crossdock.store.health import Means, evaluate
 from crossdock.store.settle import NewReply, Settle
 from tests.support.held import HeldClock
 
@@ -71,6 +75,11 @@ class Story:
         due = self._clock() + 5_000_000 if move is RunMove.RETRY else None
         await self._settle(event_id, integration_id, move, failure=FAILURE, due_at=due)
         return event_id
+
+    async def judge(self, document: Json) -> None:
+        """Take in what came of the runs and replies of an integration, as shown by the API."""
+        watched = Watched(document["id"], HealthRules(), document["status"] == "enabled")
+        await self._store.write(evaluate, [watched], {}, self._clock(), Means(new_id, 60.0))
 
     async def end_reply(self, integration_id: str, delivery_id: str) -> None:
         """A reply that was sent and refused for good."""

@@ -14,6 +14,7 @@ from crossdock.api.routes import (
     configuration,
     connections,
     events,
+    health,
     installation,
     integrations,
     lanes,
@@ -25,6 +26,7 @@ from crossdock.api.use_cases import UseCases
 
 ROUTES = (
     integrations.routes,
+    health.routes,
     workflows.routes,
     trials.routes,
     lanes.routes,

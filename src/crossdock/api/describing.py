@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from crossdock import __version__
-from crossdock.api import connection_documents, documents, workflow_documents
+from crossdock.api import connection_documents, documents, health_documents, workflow_documents
 from crossdock.manage.bulk_jobs import NewBulkCancel, NewBulkReplay, NewWhatIf
 from crossdock.manage.documents import IntegrationPart
 from crossdock.manage.keys import KeyChange, NewKey
@@ -24,6 +24,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     documents.NewToken,
     documents.Configuration,
     documents.Note,
+    health_documents.Snooze,
     documents.Replay,
     workflow_documents.DraftToSave,
     workflow_documents.DraftToPublish,

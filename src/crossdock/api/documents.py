@@ -40,6 +40,12 @@ class PageOf(Document, Generic[Item]):
 # --- integrations ----------------------------------------------------------------------------------------------------
 
 
+class CurrentHealth(Document):
+    status: Literal["initializing", "active", "warning", "error", "disabled"]
+    since: str
+    issues: int = Field(description="How many are open.")
+
+
 class IntegrationLine(Document):
     id: str
     name: str
@@ -53,6 +59,7 @@ class IntegrationLine(Document):
     retention: str
     url: str
     platform_token_set: bool
+    current_health: CurrentHealth
     workflow_version: int
     signing_secret_hint: str | None
     revision: int

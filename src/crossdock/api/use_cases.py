@@ -15,6 +15,7 @@ from crossdock.manage.deliveries import Deliveries
 from crossdock.manage.drafts import Drafts
 from crossdock.manage.events import Events
 from crossdock.manage.fleet import Fleet
+from crossdock.manage.health import HealthOfIntegrations
 from crossdock.manage.integrations import Integrations
 from crossdock.manage.keys import Keys
 from crossdock.manage.lanes import Lanes
@@ -30,6 +31,7 @@ from crossdock.model.outcome import Json
 @dataclass(frozen=True, slots=True)
 class UseCases:
     integrations: Integrations
+    health: HealthOfIntegrations
     keys: Keys
     workflows: Workflows
     drafts: Drafts

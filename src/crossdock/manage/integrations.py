@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -10,6 +11,7 @@ from crossdock.clock import Clock
 from crossdock.connectors import EXTERNAL_SYSTEMS
 from crossdock.manage.actor import Actor
 from crossdock.manage.documents import OWN_TREES, Rules, check_size
+from crossdock.manage.health_documents import line_document
 from crossdock.manage.merge import merge_patch
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
 from crossdock.manage.refusals import invalid
@@ -24,9 +26,11 @@ from crossdock.manage.secrets import (
 )
 from crossdock.manage.written import READ_ONLY, editable_document, public_document
 from crossdock.model.errors import Conflict, FieldError, Invalid, NotFound
+from crossdock.model.health import HealthStatus
 from crossdock.model.outcome import Json
 from crossdock.store import Store
 from crossdock.store.connections import connection_kinds
+from crossdock.store.health import StatusSince, health_of_many
 from crossdock.store.integrations import (
     IntegrationChange,
     IntegrationFilter,
@@ -76,28 +80,34 @@ class Integrations:
         q: str = "",
         type: str | None = None,  # noqa: A002 - the filter's name in the list
         status: Status | None = None,
+        health: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Page:
-        """Integrations by name. `q` is looked for in names and paths. The documents come without their workflows."""
+        """Integrations by name. `q` is looked for in names and paths, `health` are states divided by commas.
+
+        The documents come without their workflows.
+        """
         actor.require("viewer")
-        wanted = IntegrationFilter(q.strip(), type, None if status is None else status == "enabled")
+        is_enabled = None if status is None else status == "enabled"
+        wanted = IntegrationFilter(q.strip(), type, is_enabled, _health_states(health))
         size, after = check_limit(limit), read_text_cursor(cursor)
         rows = await self._ports.store.read(
             integrations_page, actor.workspace_id, wanted, self._ports.now(), after_name=after, limit=size + 1
         )
-        return cut_page(rows, size, lambda stored: stored.row.name, self._listed)
+        documents = await self._listed(rows)
+        return cut_page(rows, size, lambda stored: stored.row.name, lambda stored: documents[stored.row.id])
 
     async def show(self, actor: Actor, integration_id: str) -> Json:
         """The whole document; NotFound when the workspace has no such integration."""
         actor.require("viewer")
-        return self._document(await self.stored(actor, integration_id))
+        return await self._document(await self.stored(actor, integration_id))
 
     async def by_name(self, actor: Actor, name: str) -> Json | None:
         """The whole document of the integration with this name."""
         actor.require("viewer")
         stored = await self.stored_by_name(actor, name)
-        return None if stored is None else self._document(stored)
+        return None if stored is None else await self._document(stored)
 
     async def change(self, actor: Actor, integration_id: str, patch: Json, revision: int | None = None) -> Json:
         """Merge a patch (RFC 7396) into the document and check the whole again.
@@ -179,7 +189,7 @@ class Integrations:
         actor.require("admin")
         if save.read_revision is None or save.differences:
             await self._write(save.change, save.read_revision)
-        return self._document(await self.stored(actor, save.change.row.id))
+        return await self._document(await self.stored(actor, save.change.row.id))
 
     async def publish(
         self,
@@ -211,18 +221,37 @@ class Integrations:
             raise _stale(change.row.id)
         await self._ports.catalog.reload()
 
-    def _document(self, stored: StoredIntegration) -> Json:
-        return public_document(stored, self._ports.vault, self._ports.public_url)
+    async def _document(self, stored: StoredIntegration) -> Json:
+        known = await self._ports.store.read(health_of_many, [stored.row.id])
+        return self._with_health(stored, known)
 
-    def _listed(self, stored: StoredIntegration) -> Json:
-        document = self._document(stored)
-        del document["workflow"]
-        return document
+    async def _listed(self, rows: Sequence[StoredIntegration]) -> dict[str, Json]:
+        """The documents of these integrations by id, without workflows."""
+        known = await self._ports.store.read(health_of_many, [stored.row.id for stored in rows])
+        documents = {stored.row.id: self._with_health(stored, known) for stored in rows}
+        for document in documents.values():
+            del document["workflow"]
+        return documents
+
+    def _with_health(self, stored: StoredIntegration, known: Mapping[str, StatusSince]) -> Json:
+        document = public_document(stored, self._ports.vault, self._ports.public_url)
+        return {**document, "current_health": line_document(stored.row, known.get(stored.row.id))}
 
 
 def external_systems() -> list[Json]:
     """The catalog of external system types, with fields, defaults, help and samples."""
     return [system.document() for system in EXTERNAL_SYSTEMS.values()]
+
+
+def _health_states(text: str | None) -> frozenset[HealthStatus]:
+    if text is None:
+        return frozenset()
+    words = [word.strip() for word in text.split(",")]
+    unknown = [word for word in words if word not in frozenset(HealthStatus)]
+    if unknown:
+        known = ", ".join(HealthStatus)
+        raise invalid("the filter", (FieldError("health", f"{unknown[0][:64]!r} is none of {known}"),))
+    return frozenset(map(HealthStatus, words))
 
 
 def _refuse_read_only(document: Json) -> None:

@@ -14,6 +14,7 @@ READ_ONLY = frozenset(
         "id",
         "url",
         "platform_token_set",
+        "current_health",
         "workflow_version",
         "signing_secret_hint",
         "revision",

@@ -10,10 +10,12 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from crossdock.model.errors import Conflict
+from crossdock.model.health import HealthStatus
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant
 from crossdock.store.configuration import touch
 from crossdock.store.connections import hold_connections
+from crossdock.store.health import effective_status
 from crossdock.store.keys import usable_key_counts
 from crossdock.store.publications import add_publication
 from crossdock.store.schema import api_key, integration, workflow_version, workspace
@@ -149,6 +151,8 @@ class IntegrationFilter:
     search: str = ""
     type: str | None = None
     enabled: bool | None = None
+    health: frozenset[HealthStatus] = frozenset()
+    """Any of these states; empty for all."""
 
 
 def integrations_page(
@@ -171,6 +175,8 @@ def integrations_page(
         query = query.where(integration.c.type == wanted.type)
     if wanted.enabled is not None:
         query = query.where(integration.c.enabled.is_(wanted.enabled))
+    if wanted.health:
+        query = query.where(effective_status().in_(sorted(wanted.health)))
     if after_name is not None:
         query = query.where(integration.c.name > after_name)
     rows = [_row(row) for row in connection.execute(query.order_by(integration.c.name).limit(limit))]

@@ -27,12 +27,16 @@ async def list_integrations(
     q: Search = "",
     kind: Annotated[str | None, Query(alias="type", max_length=64)] = None,
     status: Literal["enabled", "disabled"] | None = None,
+    health: Annotated[
+        str | None, Query(max_length=100, description="One or several states of health, divided by commas.")
+    ] = None,
     limit: Limit = PAGE,
     cursor: Cursor = None,
 ) -> Response:
     """Integrations by name, without their workflows."""
-    page = await cases.integrations.page(who, q=q, type=kind, status=status, limit=limit, cursor=cursor)
-    return answer_page(page)
+    return answer_page(
+        await cases.integrations.page(who, q=q, type=kind, status=status, health=health, limit=limit, cursor=cursor)
+    )
 
 
 @routes.post("/integrations", **writes(documents.Integration, 201), openapi_extra=takes(IntegrationPart))
