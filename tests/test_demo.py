@@ -23,6 +23,7 @@ from crossdock.store import Store
 from crossdock.store.configuration import ensure_workspace
 from crossdock.vault import Vault
 from tests.support.connections import connections_of
+from tests.support.webhooks import webhooks_of
 
 REPLY = {"id": "evt_1", "status": "succeeded", "result": {"status": 200, "headers": {}, "body": {"total": 28}}}
 
@@ -51,7 +52,9 @@ async def test_setting_it_up_twice_makes_one_integration_with_one_key(demo: Demo
     rules = Rules(compile_workflow, Guard(demo.allowed_networks).check_url)
     integrations = Integrations(IntegrationPorts(store, Vault([bytes(32)]), catalog, rules, system_now))
     keys = Keys(KeyPorts(store, catalog, system_now))
-    apply = Apply(integrations, connections_of(store, Vault([bytes(32)]), catalog, system_now))
+    vault = Vault([bytes(32)])
+    connections = connections_of(store, vault, catalog, system_now)
+    apply = Apply(integrations, connections, webhooks_of(store, vault, catalog, system_now))
 
     await demo.start()
     await demo.set_up(apply, integrations, keys, actor)

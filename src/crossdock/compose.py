@@ -330,7 +330,7 @@ class Node:
         ports = IntegrationPorts(store, self.vault, catalog, rules, system_now, settings.url_at(settings.port))
         stages = Stages(self.run, self.deliver, self.answers.announce_to_all, self.signals)
         integrations = Integrations(ports)
-        connections = self._connections()
+        connections, webhooks = self._connections(), self._webhooks()
         workflows = Workflows(ports, integrations)
         trials = self._trials(rules)
         self.bulk = BulkWork(store, self._deeds(stages, trials), sources=self.sources)
@@ -346,12 +346,12 @@ class Node:
             lanes=Lanes(store, system_now, stages),
             deliveries=Deliveries(store, system_now, stages),
             connections=connections,
-            webhooks=self._webhooks(),
+            webhooks=webhooks,
             bulk_jobs=BulkJobs(ports, integrations, stages),
             master_key=MasterKey(store, self.vault, system_now),
             stats=Stats(store, system_now),
             fleet=Fleet(store, self.sources, settings.lease_ttl),
-            apply=Apply(integrations, connections),
+            apply=Apply(integrations, connections, webhooks),
             settings=settings.describe,
         )
 

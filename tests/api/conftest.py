@@ -122,6 +122,7 @@ def make_cases(store: Store, clock: HeldClock, silent: Silent) -> UseCases:
     workflows = Workflows(ports, integrations)
     stages = Stages()
     connections = connections_of(store, Vault([bytes(32)]), catalog, clock)
+    webhooks = webhooks_of(store, Vault([bytes(32)]), catalog, clock)
     return UseCases(
         integrations=integrations,
         health=HealthOfIntegrations(HealthPorts(store, integrations, clock, stages)),
@@ -138,8 +139,8 @@ def make_cases(store: Store, clock: HeldClock, silent: Silent) -> UseCases:
         stats=Stats(store, clock),
         fleet=Fleet(store, held_sources(clock, NODE), 10.0),
         connections=connections,
-        webhooks=webhooks_of(store, Vault([bytes(32)]), catalog, clock),
-        apply=Apply(integrations, connections),
+        webhooks=webhooks,
+        apply=Apply(integrations, connections, webhooks),
         settings=lambda: [{"name": "port", "value": 1, "default": 1, "help": "Port.", "secret": False}],
     )
 

@@ -28,6 +28,7 @@ from crossdock.store import Store
 from crossdock.store.configuration import ensure_workspace
 from crossdock.vault import Vault
 from tests.support.connections import connections_of
+from tests.support.webhooks import SIGNING_SECRET, webhooks_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -82,7 +83,8 @@ async def test_a_shown_integration_is_acceptable(text: str, store: Store) -> Non
     rules = Rules(compile_workflow, Guard().check_url)
     catalog = Catalog(store, vault)
     ports = IntegrationPorts(store, vault, catalog, rules, system_now)
-    apply = Apply(Integrations(ports), connections_of(store, vault, catalog, system_now))
+    connections = connections_of(store, vault, catalog, system_now)
+    apply = Apply(Integrations(ports), connections, webhooks_of(store, vault, catalog, system_now))
     shown = [document for document in YAML(typ="safe").load_all(text) if document]
 
     values = {name: _value_for(name) for name in placeholder_names(shown)}
@@ -92,6 +94,8 @@ async def test_a_shown_integration_is_acceptable(text: str, store: Store) -> Non
 
 
 def _value_for(name: str) -> str:
+    if name.endswith("_SIGNING_SECRET"):
+        return SIGNING_SECRET
     return "https://systems.example" if name.endswith("_URL") else "a-value-that-is-long-enough"
 
 

@@ -88,7 +88,7 @@ async def desk(store: Store, clock: HeldClock) -> Desk:
         workflows=workflows,
         drafts=Drafts(ports, integrations, workflows),
         tokens=Tokens(store, clock, [AdminToken("admin token", ADMIN_TOKEN, home, "default")]),
-        apply=Apply(integrations, connections),
+        apply=Apply(integrations, connections, webhooks),
         alice=Actor("alice", home, "default", "admin"),
         bob=Actor("bob", home, "default", "operator"),
         charlie=Actor("charlie", home, "default", "viewer"),

@@ -406,7 +406,7 @@ class Configuration(Written):
     documents: list[dict[str, Any]]
     values: dict[str, str] = Field(default={}, description="What `${NAME}` in the documents stands for.")
     dry_run: bool = False
-    prune: bool = Field(default=False, description="Delete the integrations that have no document.")
+    prune: bool = Field(default=False, description="Delete what has no document.")
 
 
 class Note(Written):

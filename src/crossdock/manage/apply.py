@@ -4,7 +4,8 @@ A document is `{kind: Integration, spec: {...}}`, the spec as the API takes it; 
 beside `kind`. It says all that there is to say: fields that it leaves out take their defaults. Only secrets that it
 does not name are kept. `${NAME}` in any text is replaced by a value from outside, `$${` stands for `${` itself.
 
-Connections are written before the integrations that use them, and deleted after them.
+Connections are written before the integrations that use them, and deleted after them. Notification webhooks come last:
+their filters name integrations, which get their ids before.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from crossdock.manage.connection_documents import SUBJECT
 from crossdock.manage.connection_saving import ConnectionSave
 from crossdock.manage.connections import Connections
 from crossdock.manage.documents import Rules, check_size
-from crossdock.manage.exporting import export_connection, export_integration
+from crossdock.manage.exporting import export_connection, export_integration, export_webhook
 from crossdock.manage.fields import SET, is_secret_header
 from crossdock.manage.integrations import Integrations
 from crossdock.manage.placeholders import (
@@ -33,6 +34,10 @@ from crossdock.manage.placeholders import (
 from crossdock.manage.refusals import invalid
 from crossdock.manage.saving import Difference, Save
 from crossdock.manage.secrets import BASIC_PASSWORD, PLATFORM_TOKEN, REPLY_HEADERS
+from crossdock.manage.webhook_documents import SUBJECT as WEBHOOK
+from crossdock.manage.webhook_names import name_in_differences, with_ids
+from crossdock.manage.webhook_saving import WebhookSave
+from crossdock.manage.webhooks import Webhooks
 from crossdock.model.errors import FieldError, Invalid
 from crossdock.model.outcome import Json
 from crossdock.model.workflow import connections_named
@@ -40,11 +45,12 @@ from crossdock.outbound.connection_document import URL_PASSWORD
 from crossdock.outbound.database_url import KEPT, parse_database_url
 from crossdock.store.connections import StoredConnection
 from crossdock.store.integrations import StoredIntegration
+from crossdock.store.webhooks import StoredWebhook
 
-Kind: TypeAlias = Literal["Connection", "Integration"]
+Kind: TypeAlias = Literal["Connection", "Integration", "NotificationWebhook"]
 Action: TypeAlias = Literal["create", "change", "none", "prune"]
 
-KINDS: tuple[Kind, ...] = ("Integration", "Connection")
+KINDS: tuple[Kind, ...] = ("Integration", "Connection", "NotificationWebhook")
 MAX_DOCUMENTS = 1_000
 _WHOLE = "the configuration"
 
@@ -60,11 +66,16 @@ class PlanStep:
     path: str | None = None
     """An integration's, which no two may share."""
     differences: tuple[Difference, ...] = ()
-    save: Save | ConnectionSave | None = None
+    save: Save | ConnectionSave | WebhookSave | None = None
     connections: frozenset[str] = frozenset()
     """The names of those that an integration's workflow uses."""
     number: int = -1
     """The document's; -1 for what has none."""
+
+    @property
+    def lasting_id(self) -> str:
+        """The id that it has, or will have."""
+        return self.id or (self.save.change.row.id if self.save is not None else "")
 
     def document(self) -> Json:
         return {
@@ -99,9 +110,10 @@ class _Spec:
 class Apply:
     """Applies and exports documents."""
 
-    def __init__(self, integrations: Integrations, connections: Connections) -> None:
+    def __init__(self, integrations: Integrations, connections: Connections, webhooks: Webhooks) -> None:
         self._integrations = integrations
         self._connections = connections
+        self._webhooks = webhooks
 
     async def plan(
         self, actor: Actor, documents: Sequence[Json], values: Mapping[str, str], *, prune: bool = False
@@ -119,31 +131,44 @@ class Apply:
         rules = await self._integrations.rules(actor)
         rules = replace(rules, connections={**rules.connections, **_kinds(specs, values)})
         integrations = await self._plan_integrations(actor, specs, values, rules, errors)
-        if errors:
-            raise invalid(_WHOLE, sorted(errors, key=_document_number))
         named = {step.name for step in integrations}
         others = [stored for stored in await self._integrations.all_stored(actor) if stored.row.name not in named]
-        _check_names(connections)
-        _check_names(integrations)
+        staying = {step.lasting_id: step.name for step in integrations}
+        staying |= {} if prune else {stored.row.id: stored.row.name for stored in others}
+        webhooks = await self._plan_webhooks(actor, specs, values, staying, errors)
+        if errors:
+            raise invalid(_WHOLE, sorted(errors, key=_document_number))
+        for planned in (connections, integrations, webhooks):
+            _check_names(planned)
         _check_paths(integrations, [] if prune else others)
         if not prune:
-            return Plan((*connections, *integrations))
+            return Plan((*connections, *integrations, *webhooks))
         pruned = [PlanStep("Integration", one.row.name, "prune", one.row.id) for one in others]
-        return Plan((*connections, *pruned, *integrations, *await self._unused(actor, connections, integrations)))
+        unused = await self._unused(actor, connections, integrations)
+        unwanted = await self._unwanted_webhooks(actor, webhooks)
+        return Plan((*connections, *unwanted, *pruned, *integrations, *webhooks, *unused))
 
     async def carry_out(self, actor: Actor, plan: Plan) -> Json:
         """Do what the plan says; Conflict when something was changed since it was made. Steps before that stay done:
         planning again shows what is left."""
         actor.require("admin")
         for step in plan.steps:
-            cases = self._connections if step.kind == "Connection" else self._integrations
             if step.action == "prune" and step.id is not None:
-                await cases.delete(actor, step.id)
-            elif isinstance(step.save, ConnectionSave):
-                await self._connections.carry_out(actor, step.save)
-            elif step.save is not None:
-                await self._integrations.carry_out(actor, step.save)
+                await self._cases(step.kind).delete(actor, step.id)
+                continue
+            match step.save:
+                case ConnectionSave():
+                    await self._connections.carry_out(actor, step.save)
+                case WebhookSave():
+                    await self._webhooks.carry_out(actor, step.save)
+                case Save():
+                    await self._integrations.carry_out(actor, step.save)
         return plan.document()
+
+    def _cases(self, kind: Kind) -> Connections | Integrations | Webhooks:
+        if kind == "NotificationWebhook":
+            return self._webhooks
+        return self._connections if kind == "Connection" else self._integrations
 
     async def export(self, actor: Actor) -> list[Json]:
         """Everything that is set up as documents without what is default, secrets as placeholders."""
@@ -151,9 +176,12 @@ class Apply:
         names = PlaceholderNames()
         connections = await self._connections.all_stored(actor)
         integrations = await self._integrations.all_stored(actor)
+        webhooks = await self._webhooks.all_stored(actor)
+        known = {stored.row.id: stored.row.name for stored in integrations}
         return [
             *(export_connection(stored, names) for stored in connections),
             *(export_integration(stored, names) for stored in integrations),
+            *(export_webhook(stored, names, known) for stored in webhooks),
         ]
 
     # --- connections -------------------------------------------------------------------------------------------------
@@ -234,6 +262,56 @@ class Apply:
         if not save.differences:
             return replace(step, action="none", id=row.id, save=None)
         return replace(step, action="change", id=row.id, differences=save.differences)
+
+    # --- notification webhooks ---------------------------------------------------------------------------------------
+
+    async def _plan_webhooks(
+        self,
+        actor: Actor,
+        specs: Sequence[_Spec],
+        values: Mapping[str, str],
+        integrations: Mapping[str, str],
+        errors: list[FieldError],
+    ) -> list[PlanStep]:
+        stored = {one.row.name: one for one in await self._webhooks.all_stored(actor)}
+        planned: list[PlanStep] = []
+        for one in specs:
+            if one.kind == "NotificationWebhook":
+                try:
+                    step = await self._plan_webhook(actor, one.spec, values, stored, integrations)
+                except Invalid as error:
+                    errors += _numbered(one.number, error)
+                else:
+                    planned.append(replace(step, number=one.number))
+        return planned
+
+    async def _plan_webhook(
+        self,
+        actor: Actor,
+        spec: Json,
+        values: Mapping[str, str],
+        known: Mapping[str, StoredWebhook],
+        integrations: Mapping[str, str],
+    ) -> PlanStep:
+        check_size(spec, WEBHOOK)
+        stored = known.get(_name_of(spec, values, WEBHOOK))
+        keep = _keep_nothing if stored is None else _keep_of_webhook(self._webhooks.kept_keys(stored))
+        filled = with_ids(fill_placeholders(spec, values, WEBHOOK, keep), integrations, stored)
+        save = await self._webhooks.plan(actor, filled, stored, integrations)
+        row = save.change.row
+        if save.read_revision is None:
+            return PlanStep("NotificationWebhook", row.name, "create", save=save)
+        if not save.differences:
+            return PlanStep("NotificationWebhook", row.name, "none", row.id)
+        told = name_in_differences(save.differences, integrations)
+        return PlanStep("NotificationWebhook", row.name, "change", row.id, differences=told, save=save)
+
+    async def _unwanted_webhooks(self, actor: Actor, planned: Sequence[PlanStep]) -> list[PlanStep]:
+        named = {step.name for step in planned}
+        stored = await self._webhooks.all_stored(actor)
+        return [
+            PlanStep("NotificationWebhook", o.row.name, "prune", o.row.id) for o in stored if o.row.name not in named
+        ]
 
 
 # --- documents -----------------------------------------------------------------------------------------------------
@@ -317,6 +395,13 @@ def _keep_of_connection(kept: frozenset[str], values: Mapping[str, str]) -> Keep
         if location == ("url",) and URL_PASSWORD in kept:
             written = fill_text(text, values, KEPT)
             return Kept(written) if _keeps_password(written) else None
+        return Kept(SET) if Place(tuple(map(str, location))).key in kept else None
+
+    return keep
+
+
+def _keep_of_webhook(kept: frozenset[str]) -> KeepSecret:
+    def keep(location: Location, _text: str) -> Kept | None:
         return Kept(SET) if Place(tuple(map(str, location))).key in kept else None
 
     return keep

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from crossdock.manage.connection_documents import default_settings, settings_places
 from crossdock.manage.documents import default_document
 from crossdock.manage.fields import is_secret_header
 from crossdock.manage.placeholders import PlaceholderNames, escape
 from crossdock.manage.secrets import BASIC_PASSWORD, PLATFORM_TOKEN
+from crossdock.manage.webhook_documents import default_settings as default_webhook
+from crossdock.manage.webhook_documents import webhook_places
 from crossdock.manage.written import editable_document
 from crossdock.model.outcome import Json
 from crossdock.outbound.database_url import KEPT
 from crossdock.store.connections import StoredConnection
 from crossdock.store.integrations import StoredIntegration
+from crossdock.store.webhooks import StoredWebhook
 
 _PARAMETER = {"required": False, "default": None}
 
@@ -47,6 +52,19 @@ def export_connection(stored: StoredConnection, names: PlaceholderNames) -> Json
         settings["url"] = settings["url"].replace(f":{KEPT}@", f":{password}@", 1)
     spec = {"name": escape(row.name), "kind": row.kind, **_without_defaults(settings, default_settings(row.kind))}
     return {"kind": "Connection", "spec": spec}
+
+
+def export_webhook(stored: StoredWebhook, names: PlaceholderNames, integrations: Mapping[str, str]) -> Json:
+    """The document of a notification webhook; `integrations` are their names by id. One that is gone keeps its id."""
+    row = stored.row
+    settings = escape(row.document)
+    for place in webhook_places(row.document):
+        settings = place.replace(settings, names.new(row.name, place.path[-1]))
+    spec = {"name": row.name, "url": settings["url"], **_without_defaults(settings, default_webhook())}
+    wanted = row.document["filters"]["integrations"]
+    if wanted:
+        spec["filters"]["integrations"] = [escape(integrations.get(one, one)) for one in wanted]
+    return {"kind": "NotificationWebhook", "spec": spec if row.active else {**spec, "active": False}}
 
 
 def _without_defaults(tree: Json, default: Json) -> Json:

@@ -189,7 +189,7 @@ def read_webhook_document(document: Json, rules: WebhookRules) -> WebhookDraft:
 
 def default_settings() -> Json:
     """What a document has where it says nothing."""
-    return _settings(NotificationWebhookPart(name="-", url=""))
+    return _settings(NotificationWebhookPart(name="any", url=""))
 
 
 def webhook_places(settings: Json) -> Iterator[Place]:
