@@ -84,6 +84,7 @@ def count_everything(counts: Observe) -> None:
     counts.set_lease(8.0)
     counts.set_deepest_lanes({("int_1", "k"): (3, 60.0)})
     counts.set_deliveries({"int_1": 1}, {"int_1": 2.0})
+    counts.set_webhook_failures({"nwh_1": 3})
     counts.set_bulk_jobs({"running": 1})
     counts.signals.set_hearing(True)
     counts.database.contended("deadlock")

@@ -24,7 +24,9 @@ from crossdock import __version__, observe
 from crossdock.api import UseCases, create_api
 from crossdock.catalog import Catalog
 from crossdock.clock import Passage, Sources, new_id, system_fraction, system_monotonic, system_now
+from crossdock.deliver.notices import Notices
 from crossdock.deliver.preview import preview_reply
+from crossdock.deliver.replies import Replies
 from crossdock.deliver.stage import DeliverStage
 from crossdock.manage.actor import Actor
 from crossdock.manage.apply import Apply
@@ -208,9 +210,10 @@ class Node:
     def _wire_stages(self) -> None:
         store, catalog, announce = self.store, self.catalog, self.answers.announce
         sources, tracer = self.sources, self.tracer
-        self.deliver = DeliverStage(
-            store, catalog, self.sender, self.metrics, sources=sources, signals=self.signals, tracer=tracer
-        )
+        replies = Replies(store, catalog, self.sender, sources=sources, tracer=tracer)
+        site = self.settings.url_at(self.settings.port)
+        notices = Notices(store, catalog, NoticeSender(self.caller), sources=sources, site=site)
+        self.deliver = DeliverStage(store, replies, notices, self.metrics, sources=sources, signals=self.signals)
         settling = Settling(catalog, self.deliver, announce, self.metrics, sources=sources)
         self.run = RunStage(
             Surroundings(store, catalog, self.outside, settling, announce, self.metrics, sources, self.signals, tracer)

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossdock.deliver.queue import QueueLimits, SendQueue
-from crossdock.model.delivery import DeliveryKind, HandledEvent, LeasedDelivery
+from crossdock.model.delivery import HandledEvent, LeasedReply
 from tests.support.held import START
 from tests.support.replies import RESULT, an_event
 
 LIMITS = QueueLimits(senders=8, own_senders=2, most_senders=4, room=6, all_room=12)
 HANDLED = HandledEvent(an_event(START), True, RESULT, None, 1, START)
-DELIVERY = LeasedDelivery("dlv_1", DeliveryKind.REPLY, "a", START, None, 1, "token", HANDLED)
+DELIVERY = LeasedReply("dlv_1", "a", START, None, 1, "token", HANDLED)
 
 
 def lined_up(*counts: tuple[str, int]) -> SendQueue:
@@ -91,13 +91,13 @@ def test_whatever_happens_nothing_is_lost_and_no_bound_is_broken(steps: list[tup
             queue.done(busy.pop(0))
             finished += 1
         while (delivery := queue.take()) is not None:
-            busy.append(delivery.integration_id)
+            busy.append(delivery.owner_id)
         assert len(busy) <= LIMITS.senders
         assert all(busy.count(one) <= LIMITS.most_senders for one in busy)
     while busy:
         queue.done(busy.pop())
         finished += 1
         while (delivery := queue.take()) is not None:
-            busy.append(delivery.integration_id)
+            busy.append(delivery.owner_id)
     assert finished == arrived
     assert queue.room("a") == LIMITS.room

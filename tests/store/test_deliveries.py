@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from crossdock.model.delivery import LeasedDelivery
+from crossdock.model.delivery import LeasedReply
 from crossdock.model.states import FINAL_DELIVERY_STATES, DeliveryMove, DeliveryState
 from crossdock.model.time import later
 from crossdock.store import Store
@@ -32,13 +32,13 @@ def ledger(store: Store) -> Ledger:
     return Ledger(store)
 
 
-async def claim(store: Store, clock: HeldClock, count: int = 1, integration_id: str = "int_a") -> list[LeasedDelivery]:
+async def claim(store: Store, clock: HeldClock, count: int = 1, integration_id: str = "int_a") -> list[LeasedReply]:
     tokens = tuple(f"claim-{clock.now}-{n}" for n in range(count))
-    claimed: list[LeasedDelivery] = await store.submit(DeliveryClaim(integration_id, NODE, tokens, clock.now))
+    claimed: list[LeasedReply] = await store.submit(DeliveryClaim(integration_id, NODE, tokens, clock.now))
     return claimed
 
 
-def settle(delivery: LeasedDelivery, move: DeliveryMove, clock: HeldClock, **more: object) -> AttemptSettle:
+def settle(delivery: LeasedReply, move: DeliveryMove, clock: HeldClock, **more: object) -> AttemptSettle:
     given = AttemptSettle(delivery.id, delivery.lease_token, delivery.attempts, move, clock.now)
     return replace(given, **more)  # type: ignore[arg-type]
 

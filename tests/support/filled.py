@@ -228,6 +228,7 @@ def _attempt(number: int) -> dict[str, Any]:
         "response_headers": "{}",
         "response_body": b"away\x00",
         "error": None if number % 2 else "refused",
+        "request_body": b"{}" if number % 3 else None,
     }
 
 

@@ -13,6 +13,7 @@ from crossdock.clock import new_id
 from crossdock.model.health import HealthChange, HealthStatus, ToldIssue
 from crossdock.model.time import Instant
 from crossdock.store import Store, schema
+from crossdock.store.notifications import list_notifications
 from crossdock.store.telling import release_held, tell_changes
 from tests.support.replies import Ledger
 
@@ -55,6 +56,11 @@ class Board:
     async def told(self, webhook_id: str = "nwh_1") -> list[list[str]]:
         """The ids of the changes that each of a webhook's deliveries tells, the first made first."""
         return await self.store.read(_told, webhook_id)
+
+    async def delivery(self, webhook_id: str = "nwh_1") -> str:
+        """The id of the newest delivery to a webhook."""
+        (newest,) = await self.store.read(list_notifications, "ws_1", webhook_id, limit=1)
+        return newest.delivery.id
 
     async def held(self) -> list[Any]:
         return await self.store.read(lambda c: list(c.execute(select(schema.held_notice)).all()))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, delete, insert, select
 
 from crossdock.clock import new_id
-from crossdock.model.delivery import DeliveryKind, HandledEvent, LeasedDelivery, SendReport
+from crossdock.model.delivery import HandledEvent, LeasedReply, SendReport
 from crossdock.model.event import Event, Request
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.run import JournalEntry
@@ -61,7 +61,7 @@ class Ledger:
         leased: bool = False,
         failure: Failure | None = None,
         result: Result | None = RESULT,
-    ) -> LeasedDelivery:
+    ) -> LeasedReply:
         """A reply for an event that was just handled: leased to this node, or waiting to be claimed."""
         await self.add_integration(integration_id)
         event = an_event(now, integration_id)
@@ -80,9 +80,7 @@ class Ledger:
         )
         assert await self.store.submit(settle)
         handled = HandledEvent(event, failure is None, result, failure, 1, now)
-        return LeasedDelivery(
-            reply.id, DeliveryKind.REPLY, integration_id, now, expires_at, 1, lease[1] if lease else "", handled
-        )
+        return LeasedReply(reply.id, integration_id, now, expires_at, 1, lease[1] if lease else "", handled)
 
     async def shown(self, delivery_id: str) -> DeliveryRow:
         row = await self.store.read(show_delivery, "ws_1", delivery_id)

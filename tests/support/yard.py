@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 
 from crossdock.catalog import Catalog, LiveIntegration, compile_body_schema
 from crossdock.expressions import compile_value
-from crossdock.model.delivery import LeasedDelivery
+from crossdock.model.delivery import LeasedReply
 from crossdock.model.integration import ApiKey, Integration, ReplySettings
 from crossdock.model.retry import RetryPolicy
 from crossdock.model.run import JournalEntry
@@ -92,7 +92,7 @@ class HeldSenders:
 
     room: int = 1_000
     reserved: int = 0
-    handed: list[LeasedDelivery] = field(default_factory=list)
+    handed: list[LeasedReply] = field(default_factory=list)
     wakes: int = 0
 
     def try_reserve(self, integration_id: str) -> bool:
@@ -104,7 +104,7 @@ class HeldSenders:
     def unreserve(self, integration_id: str) -> None:
         self.reserved -= 1
 
-    def hand_over(self, deliveries: Sequence[LeasedDelivery]) -> None:
+    def hand_over(self, deliveries: Sequence[LeasedReply]) -> None:
         self.handed += deliveries
 
     def wake(self) -> None:

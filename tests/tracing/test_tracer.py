@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from crossdock.model.delivery import DeliveryKind, HandledEvent, LeasedDelivery, SendReport
+from crossdock.model.delivery import HandledEvent, LeasedReply, SendReport
 from crossdock.model.outcome import Failure
 from crossdock.model.run import LeasedRun
 from crossdock.model.states import RunMove
@@ -165,7 +165,7 @@ def test_runs_in_work_hold_only_so_many_spans(tracer: Tracer, heard: Heard):
 def test_a_reply_is_told_with_each_try(tracer: Tracer, heard: Heard, report: SendReport | None, error: str | None):
     event = leased().event
     handled = HandledEvent(event, True, None, None, 1, 0)
-    delivery = LeasedDelivery("dlv_1", DeliveryKind.REPLY, "int_1", 0, None, 2, "token", handled)
+    delivery = LeasedReply("dlv_1", "int_1", 0, None, 2, "token", handled)
 
     tracer.begin_delivery(delivery, "Orders", "POST", "https://user:secret@erp.example/in?key=secret").ended(report)
 

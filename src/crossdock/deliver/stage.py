@@ -1,8 +1,9 @@
 """Stage 3: deliveries go out.
 
-They come in two ways: leased and handed over in memory once the end of their run is durable (`try_reserve`,
-`hand_over`), and claimed from the store when there is room or retries become due. They wait in a `SendQueue`, which is
-fair between integrations. Each try ends in one guarded change; the sender is idle again before that is recorded.
+They come in two ways: replies leased and handed over in memory once the end of their run is durable (`try_reserve`,
+`hand_over`), and all others claimed from the store when there is room or they become due. They wait in a `SendQueue`,
+which is fair between their owners, integrations and notification webhooks. `replies` and `notices` know how each is
+sent. Each try ends in one guarded change; the sender is idle again before that is recorded.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ import contextlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, TypeAlias
 
-from crossdock.catalog import Catalog, LiveIntegration
 from crossdock.clock import Sources, new_token
-from crossdock.deliver.message import Sealing, reply_body, reply_headers, shown_headers
+from crossdock.deliver.attempt import Judge, is_over, settle_of
+from crossdock.deliver.notices import Notices
 from crossdock.deliver.queue import SendQueue
-from crossdock.model.delivery import LeasedDelivery, SendReport, judge_attempt
+from crossdock.deliver.replies import Replies
+from crossdock.model.delivery import LeasedDelivery, LeasedNotice, LeasedReply, SendReport
 from crossdock.model.errors import StoreUnavailable
-from crossdock.model.integration import ReplySettings
 from crossdock.model.leases import HeldLeases
 from crossdock.model.retry import REPLY_RETRY, RetryPolicy
 from crossdock.model.states import DELIVERY_MOVES, FINAL_DELIVERY_STATES, DeliveryMove, DeliveryState
-from crossdock.model.time import Instant, later, seconds_between
-from crossdock.model.trace import caller_trace, with_trace
+from crossdock.model.time import Instant, seconds_between
 from crossdock.observe import (
     DELIVERY_CRASHED,
     DELIVERY_ENDED,
@@ -32,32 +33,33 @@ from crossdock.observe import (
     LOOK_FAILED,
     STRAYS_RETURNED,
     WATCH_FAILED,
+    WEBHOOK_FAILING,
+    WEBHOOK_RECOVERED,
     Observe,
     emit,
     is_debugging,
 )
-from crossdock.outbound.client import DEFAULT_LIMITS, HttpSender, Message, SendLimits
 from crossdock.store import Store
 from crossdock.store.deliveries import (
     TOO_LATE,
     AttemptSettle,
     DeliveryClaim,
     expire_due,
-    has_integration,
     look_for_deliveries,
     read_sending,
     return_deliveries,
 )
 from crossdock.store.lookout import Lookout
+from crossdock.store.notice_deliveries import NoticeClaim, NoticeSettle, NoticeSettled, WebhookTurn
 from crossdock.store.patience import until_recorded
 from crossdock.store.signals import Signals, Topic
-from crossdock.tracing import Tracer
 
 CLAIM_BATCH = 64
-UNKNOWN_INTEGRATION_SECONDS = 5.0
-"""How soon to try again when another node knows an integration that this one has not read yet, or can't read."""
 CUT_SECONDS = 5.0
 """How long a stop waits for what it has cut off to be handed back."""
+
+_Claim: TypeAlias = type[DeliveryClaim] | type[NoticeClaim]
+_TURNS = {WebhookTurn.FAILING: WEBHOOK_FAILING, WebhookTurn.RECOVERED: WEBHOOK_RECOVERED}
 
 
 class DeliverStage:
@@ -66,28 +68,24 @@ class DeliverStage:
     def __init__(
         self,
         store: Store,
-        catalog: Catalog,
-        sender: HttpSender,
+        replies: Replies,
+        notices: Notices,
         observe: Observe,
         *,
         sources: Sources,
         signals: Signals | None = None,
         retry: RetryPolicy = REPLY_RETRY,
-        limits: SendLimits = DEFAULT_LIMITS,
-        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
-        self._catalog = catalog
-        self._sender = sender
+        self._replies = replies
+        self._notices = notices
         self._observe = observe
         self._sources = sources
         self._signals = signals or Signals()
-        self._retry = retry
-        self._limits = limits
-        self._tracer = tracer
+        self._judge = Judge(retry, sources)
         self._queue = SendQueue()
         self._held = HeldLeases()
-        self._backlog: OrderedDict[str, None] = OrderedDict()
+        self._backlog: OrderedDict[str, _Claim] = OrderedDict()
         self._claiming: set[str] = set()
         self._sending: set[asyncio.Task[object]] = set()
         self._tasks: set[asyncio.Future[object]] = set()
@@ -106,7 +104,7 @@ class DeliverStage:
         if self._stopping or not self._sources.epoch.may_act():
             return False
         if integration_id in self._backlog or not self._queue.reserve(integration_id):
-            self._backlog[integration_id] = None  # those that wait in the store go first
+            self._backlog[integration_id] = DeliveryClaim  # those that wait in the store go first
             return False
         return True
 
@@ -147,7 +145,7 @@ class DeliverStage:
         try:
             settle = await self._try_to_send(delivery)
         finally:
-            self._queue.done(delivery.integration_id)
+            self._queue.done(delivery.owner_id)
             self._start_senders()
             self._pump_soon()
         self._landed(delivery, settle, has_landed=await self._record(delivery, settle))
@@ -160,18 +158,26 @@ class DeliverStage:
 
     async def _record_all_of(self, delivery: LeasedDelivery, settle: AttemptSettle) -> bool:
         try:
-            return await until_recorded(lambda: self._store.submit(settle), self._sources.fraction)
+            return await self._submit(delivery, settle)
         except Exception as error:  # what the target said can't be kept; that it was sent must be
-            emit(DELIVERY_CRASHED, error=error, delivery_id=delivery.id, event_id=delivery.handled.event.id)
+            emit(DELIVERY_CRASHED, error=error, **_telling(delivery))
             report = SendReport(settle.now, settle.now, (), error="what was sent and answered could not be recorded")
-            bare = replace(settle, report=report, error=None)
-            return await until_recorded(lambda: self._store.submit(bare), self._sources.fraction)
+            return await self._submit(delivery, replace(settle, report=report, error=None))
+
+    async def _submit(self, delivery: LeasedDelivery, settle: AttemptSettle) -> bool:
+        change = _change_of(delivery, settle)
+        answer: bool | NoticeSettled = await until_recorded(lambda: self._store.submit(change), self._sources.fraction)
+        if isinstance(answer, bool):
+            return answer
+        if answer.turn is not None:
+            emit(_TURNS[answer.turn], webhook=delivery.owner_id, delivery_id=delivery.id, reason=settle.error)
+        return answer.has_landed
 
     async def _try_to_send(self, delivery: LeasedDelivery) -> AttemptSettle:
         """One try. Whatever happens in it, there is a change to record."""
         now = self._sources.now()
-        if _is_over(delivery, now):
-            return _settle(delivery, DeliveryMove.EXPIRE, now, error=TOO_LATE)
+        if is_over(delivery, now):
+            return settle_of(delivery, DeliveryMove.EXPIRE, now, error=TOO_LATE)
         task = asyncio.current_task()
         assert task is not None
         self._sending.add(task)
@@ -180,86 +186,24 @@ class DeliverStage:
                 await self._sources.gate.passage()
             return await self._send(delivery)
         except asyncio.CancelledError:  # only `stop` and `abandon` cancel, and want this one handed back
-            return _settle(delivery, DeliveryMove.HAND_BACK, self._sources.now())
+            return settle_of(delivery, DeliveryMove.HAND_BACK, self._sources.now())
         except Exception as error:
-            emit(DELIVERY_CRASHED, error=error, delivery_id=delivery.id, event_id=delivery.handled.event.id)
+            emit(DELIVERY_CRASHED, error=error, **_telling(delivery))
             failed = f"{type(error).__name__} inside Crossdock; see the log"
-            return self._judge(delivery, SendReport(now, self._sources.now(), (), error=failed))
+            return self._judge.judge(delivery, SendReport(now, self._sources.now(), (), error=failed), failed)
         finally:
             self._sending.discard(task)
 
     async def _send(self, delivery: LeasedDelivery) -> AttemptSettle:
-        live = self._catalog.snapshot.by_id.get(delivery.integration_id)
-        if live is None:
-            return await self._without_integration(delivery)
-        if live.reply is None:
-            error = "the integration has no reply URL any more"
-            return _settle(delivery, DeliveryMove.FAIL, self._sources.now(), error=error)
         if delivery.attempts == 1:
             self._observe.delivery_begun(seconds_between(delivery.created_at, self._sources.now()))
-        report = await self._exchange(delivery, live, live.reply)
-        self._observe.delivery_attempt(delivery.kind)
-        return self._judge(delivery, report)
-
-    async def _exchange(self, delivery: LeasedDelivery, live: LiveIntegration, reply: ReplySettings) -> SendReport:
-        body = reply_body(delivery.handled, live.integration.name)
-        now = self._sources.now()
-        headers = reply_headers(reply, body, Sealing(delivery.id, live.signing_secret, now))
-        limits = self._limits
-        if delivery.expires_at is not None:  # an exchange that begins in time must not post after it
-            limits = replace(limits, seconds=min(limits.seconds, seconds_between(now, delivery.expires_at)))
-        report = await self._sent(delivery, live, Message(reply.method, reply.url, headers, body), limits)
-        return replace(
-            report,
-            request_headers=shown_headers(report.request_headers),
-            response_headers=shown_headers(report.response_headers),
-        )
-
-    async def _sent(
-        self, delivery: LeasedDelivery, live: LiveIntegration, message: Message, limits: SendLimits
-    ) -> SendReport:
-        """Send it with its trace, unless the reply's own headers speak of one."""
-        method, url, headers = message.method, message.url, tuple(message.headers)
-        if self._tracer is None:
-            passed_on = with_trace(headers, caller_trace(delivery.handled.event))
-            return await self._sender.send(method, url, passed_on, message.body, limits)
-        report = None
-        trace = self._tracer.begin_delivery(delivery, live.integration.name, method, url)
-        try:
-            report = await self._sender.send(method, url, with_trace(headers, trace.context), message.body, limits)
-        finally:
-            trace.ended(report)
-        return report
-
-    async def _without_integration(self, delivery: LeasedDelivery) -> AttemptSettle:
-        """The integration is not in memory: it was removed, it is newer than what this node has read, or unreadable."""
-        now = self._sources.now()
-        is_there = await until_recorded(
-            lambda: self._store.read(has_integration, delivery.integration_id), self._sources.fraction
-        )
-        if not is_there:
-            return _settle(delivery, DeliveryMove.FAIL, now, error="the integration was removed")
-        due_at = later(now, UNKNOWN_INTEGRATION_SECONDS)
-        if delivery.expires_at is not None:
-            due_at = min(due_at, delivery.expires_at)
-        reason = self._catalog.snapshot.broken.get(delivery.integration_id, "it is not known here yet")
-        return _settle(
-            delivery, DeliveryMove.RETRY, now, due_at=due_at, error=f"the integration can't be used now: {reason}"
-        )
-
-    def _judge(self, delivery: LeasedDelivery, report: SendReport) -> AttemptSettle:
-        verdict = judge_attempt(
-            report,
-            attempts_made=delivery.attempts,
-            policy=self._retry,
-            expires_at=delivery.expires_at,
-            fraction=self._sources.fraction(),
-        )
-        move, now = verdict.move, self._sources.now()
-        if move is DeliveryMove.RETRY and _is_over(delivery, now):
-            move = DeliveryMove.EXPIRE
-        error = None if move is DeliveryMove.DELIVER else _words(report)
-        return _settle(delivery, move, now, due_at=verdict.due_at, error=error, report=report)
+        if isinstance(delivery, LeasedReply):
+            settle = await self._replies.send(delivery, self._judge)
+        else:
+            settle = await self._notices.send(delivery, self._judge)
+        if settle.report is not None:
+            self._observe.delivery_attempt(delivery.kind)
+        return settle
 
     def _landed(self, delivery: LeasedDelivery, settle: AttemptSettle, *, has_landed: bool) -> None:
         if not has_landed:
@@ -269,14 +213,16 @@ class DeliverStage:
         state = DELIVERY_MOVES[settle.move][1]
         if state in FINAL_DELIVERY_STATES:
             self._ended(delivery, state, settle)
+            if isinstance(delivery, LeasedNotice):  # the next one of its integration may have waited for it
+                self._backlog.setdefault(delivery.owner_id, NoticeClaim)
+                self._pump_soon()
         elif settle.due_at is not None:
             self._lookout.due(settle.due_at)
 
     def _ended(self, delivery: LeasedDelivery, state: DeliveryState, settle: AttemptSettle) -> None:
         self._observe.delivery_finished(delivery.kind, state, seconds_between(delivery.created_at, settle.now))
         if is_debugging():
-            event_id = delivery.handled.event.id
-            emit(DELIVERY_ENDED, delivery_id=delivery.id, event_id=event_id, state=state.value, error_text=settle.error)
+            emit(DELIVERY_ENDED, **_telling(delivery), state=state.value, error_text=settle.error)
 
     # --- the backlog in the store ----------------------------------------------------------------------------------
 
@@ -286,32 +232,32 @@ class DeliverStage:
             asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
-        """Claim for each backlogged integration that has room for a batch: small claims cost as much as large ones."""
+        """Claim for each backlogged owner that has room for a batch: small claims cost as much as large ones."""
         self._is_pumping = False
-        for integration_id in list(self._backlog):
-            if integration_id not in self._claiming and self._queue.reserve(integration_id, CLAIM_BATCH):
-                self._backlog.move_to_end(integration_id)
-                self._claim(integration_id, CLAIM_BATCH)
+        for owner_id, claim in list(self._backlog.items()):
+            if owner_id not in self._claiming and self._queue.reserve(owner_id, CLAIM_BATCH):
+                self._backlog.move_to_end(owner_id)
+                self._claim(owner_id, claim, CLAIM_BATCH)
 
-    def _claim(self, integration_id: str, count: int) -> None:
+    def _claim(self, owner_id: str, claim: _Claim, count: int) -> None:
         tokens = tuple(new_token() for _ in range(count))
         node_id = self._sources.node_id
-        self._claiming.add(integration_id)
+        self._claiming.add(owner_id)
 
         def claimed(answer: list[LeasedDelivery] | Exception) -> None:
-            is_over = node_id != self._sources.node_id  # whoever rescues that node's deliveries has them
-            self._claimed(integration_id, count, [] if is_over or isinstance(answer, Exception) else answer)
+            is_past = node_id != self._sources.node_id  # whoever rescues that node's deliveries has them
+            self._claimed(owner_id, count, [] if is_past or isinstance(answer, Exception) else answer)
 
-        future = self._store.submit(DeliveryClaim(integration_id, node_id, tokens, self._sources.now()), claimed)
+        future = self._store.submit(claim(owner_id, node_id, tokens, self._sources.now()), claimed)
         future.add_done_callback(lambda done: done.cancelled() or done.exception())  # `claimed` has dealt with it
         self._track(future)
 
-    def _claimed(self, integration_id: str, count: int, deliveries: Sequence[LeasedDelivery]) -> None:
+    def _claimed(self, owner_id: str, count: int, deliveries: Sequence[LeasedDelivery]) -> None:
         """Fewer than wanted, or none for a failed claim: the next look finds what still waits."""
-        self._claiming.discard(integration_id)
+        self._claiming.discard(owner_id)
         if len(deliveries) < count:
-            self._backlog.pop(integration_id, None)
-            self._queue.release(integration_id, count - len(deliveries))
+            self._backlog.pop(owner_id, None)
+            self._queue.release(owner_id, count - len(deliveries))
         self.hand_over(deliveries)
 
     # --- looking for work ------------------------------------------------------------------------------------------
@@ -340,7 +286,9 @@ class DeliverStage:
         if found.has_expired:
             await self._expire(now)
         for integration_id in found.integrations:
-            self._backlog.setdefault(integration_id, None)
+            self._backlog.setdefault(integration_id, DeliveryClaim)
+        for webhook_id in found.webhooks:
+            self._backlog.setdefault(webhook_id, NoticeClaim)
         self._pump()
         return found.next_at
 
@@ -383,7 +331,7 @@ class DeliverStage:
 
     def _hand_back_waiting(self) -> None:
         for delivery in self._queue.drain():
-            settle = _settle(delivery, DeliveryMove.HAND_BACK, self._sources.now())
+            settle = settle_of(delivery, DeliveryMove.HAND_BACK, self._sources.now())
             self._track(asyncio.get_running_loop().create_task(self._record(delivery, settle)))
 
     async def _settle_down(self, seconds: float) -> None:
@@ -403,35 +351,12 @@ class DeliverStage:
         return len(self._sending)
 
 
-def _is_over(delivery: LeasedDelivery, now: Instant) -> bool:
-    return delivery.expires_at is not None and now >= delivery.expires_at
+def _change_of(delivery: LeasedDelivery, settle: AttemptSettle) -> AttemptSettle | NoticeSettle:
+    return settle if isinstance(delivery, LeasedReply) else NoticeSettle(settle, delivery.notice.webhook_id)
 
 
-def _settle(
-    delivery: LeasedDelivery,
-    move: DeliveryMove,
-    now: Instant,
-    *,
-    due_at: Instant | None = None,
-    error: str | None = None,
-    report: SendReport | None = None,
-) -> AttemptSettle:
-    return AttemptSettle(
-        delivery_id=delivery.id,
-        lease_token=delivery.lease_token,
-        number=delivery.attempts,
-        move=move,
-        now=now,
-        due_at=due_at,
-        error=error,
-        report=report,
-    )
-
-
-def _words(report: SendReport) -> str:
-    """Why a try was not the last one, or why it was: for the delivery's line."""
-    if report.error is not None:
-        return report.error if report.status is None else f"the target answered {report.status}: {report.error}"
-    if report.status == 410:
-        return "the target answered 410 Gone: it wants no replies any more"
-    return f"the target answered {report.status}"
+def _telling(delivery: LeasedDelivery) -> dict[str, Any]:
+    """What a line of the log says of a delivery."""
+    if isinstance(delivery, LeasedReply):
+        return {"delivery_id": delivery.id, "event_id": delivery.handled.event.id}
+    return {"delivery_id": delivery.id, "webhook": delivery.notice.webhook_id}

@@ -1,11 +1,13 @@
-"""Outgoing messages: replies now, notifications later; and what an attempt to send one means."""
+"""Outgoing messages, which are replies and notifications; and what an attempt to send one means."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 from crossdock.model.event import Event
+from crossdock.model.notification import Notice
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.retry import RetryPolicy
 from crossdock.model.states import DeliveryMove
@@ -34,11 +36,10 @@ class HandledEvent:
 
 
 @value
-class LeasedDelivery:
-    """A delivery that this process holds, with all that it needs to send it. Its id is its idempotency key for ever."""
+class LeasedReply:
+    """A reply that this process holds, with all that it needs to send it. Its id is its idempotency key for ever."""
 
     id: str
-    kind: DeliveryKind
     integration_id: str
     created_at: Instant
     expires_at: Instant | None
@@ -46,6 +47,38 @@ class LeasedDelivery:
     """Tries so far, the coming one included."""
     lease_token: str
     handled: HandledEvent
+
+    @property
+    def kind(self) -> DeliveryKind:
+        return DeliveryKind.REPLY
+
+    @property
+    def owner_id(self) -> str:
+        """With whose deliveries it shares senders and room."""
+        return self.integration_id
+
+
+@value
+class LeasedNotice:
+    """The same for a notification."""
+
+    id: str
+    created_at: Instant
+    expires_at: Instant | None
+    attempts: int
+    lease_token: str
+    notice: Notice
+
+    @property
+    def kind(self) -> DeliveryKind:
+        return DeliveryKind.NOTIFICATION
+
+    @property
+    def owner_id(self) -> str:
+        return self.notice.webhook_id
+
+
+LeasedDelivery: TypeAlias = LeasedReply | LeasedNotice
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +95,8 @@ class SendReport:
     permanent: bool = False
     """Trying again can't help (a forbidden address, an invalid URL)."""
     retry_after: float | None = None
+    request_body: bytes = b""
+    """Kept where it can't be made anew from what never changes; without secrets."""
 
 
 @value
@@ -73,17 +108,25 @@ class Verdict:
 
 
 def judge_attempt(
-    report: SendReport, *, attempts_made: int, policy: RetryPolicy, expires_at: Instant | None, fraction: float
+    report: SendReport,
+    *,
+    attempts_made: int,
+    policy: RetryPolicy,
+    expires_at: Instant | None,
+    fraction: float,
+    refusal: str | None = None,
 ) -> Verdict:
     """Decide what follows from an attempt.
 
-    2xx is delivered; 408, 425, 429, 5xx and network faults are tried again; everything else fails for good. A retry
-    that could only happen after `expires_at` is not waited for: the delivery expires then, not now, so that an
-    operator sees the reason at the time that was promised.
+    2xx is delivered, unless there is a `refusal`: a reason why it is no success, which may pass. 408, 425, 429, 5xx
+    and network faults are tried again; everything else fails for good. A retry that could only happen after
+    `expires_at` is not waited for: the delivery expires then, not now, so that an operator sees the reason at the time
+    that was promised.
     """
-    if report.status is not None and 200 <= report.status < 300:
+    is_good = report.status is not None and 200 <= report.status < 300
+    if is_good and refusal is None:
         return Verdict(DeliveryMove.DELIVER)
-    if report.permanent or not (report.status is None or is_passing(report.status)):
+    if report.permanent or not (is_good or report.status is None or is_passing(report.status)):
         return Verdict(DeliveryMove.FAIL)
     if not policy.has_another(attempts_made):
         return Verdict(DeliveryMove.FAIL)

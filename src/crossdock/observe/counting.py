@@ -69,6 +69,7 @@ from crossdock.observe.metrics import (
     STEPS_PERFORMED,
     STORE_UNAVAILABLE,
     UNFINISHED,
+    WEBHOOK_FAILURES,
     WORKER_PROCESSES,
     WORKER_WAITING,
     MetricSpec,
@@ -222,6 +223,10 @@ class Observe(Collector):
         """Replace what is known of deliveries that wait, by integration; `overdue` is in seconds."""
         self._gauges[DELIVERIES_WAITING.name] = {(key,): float(count) for key, count in waiting.items()}
         self._gauges[DELIVERIES_OVERDUE.name] = {(key,): seconds for key, seconds in overdue.items()}
+
+    def set_webhook_failures(self, failures: Mapping[str, int]) -> None:
+        """Replace what is known of webhooks that fail: how many tries in a row did."""
+        self._gauges[WEBHOOK_FAILURES.name] = {(key,): float(count) for key, count in failures.items()}
 
     def set_bulk_jobs(self, states: Mapping[str, int]) -> None:
         self._gauges[BULK_JOBS.name] = {(state,): float(count) for state, count in states.items()}

@@ -50,6 +50,10 @@ DELIVERY_CRASHED = LogEvent("delivery.crashed", logging.ERROR, "A delivery met a
 WEBHOOK_UNREADABLE = LogEvent(
     "webhook.unreadable", logging.ERROR, "A notification webhook can't be read as it is stored; it is told nothing."
 )
+WEBHOOK_FAILING = LogEvent(
+    "webhook.failing", logging.WARNING, "A notification webhook was reached before, and failed now; tried again."
+)
+WEBHOOK_RECOVERED = LogEvent("webhook.recovered", logging.INFO, "A notification webhook that failed was reached again.")
 FUNCTIONS_BROKEN = LogEvent("functions.broken", logging.ERROR, "A module of the workflows folder can't be imported.")
 FUNCTION_PRINTED = LogEvent(
     "function.printed", logging.INFO, "A function in a worker process printed something; the end of it."

@@ -139,6 +139,12 @@ DELIVERIES_FINISHED = MetricSpec(
     "crossdock_deliveries_finished", "counter", "Deliveries that came to a final state.", ("kind", "state")
 )
 DELIVERY_ATTEMPTS = MetricSpec("crossdock_delivery_attempts", "counter", "Tries to send a delivery.", ("kind",))
+WEBHOOK_FAILURES = MetricSpec(
+    "crossdock_notification_webhook_failures",
+    "gauge",
+    "Tries in a row that a notification webhook failed; nothing of webhooks that do not fail.",
+    ("webhook",),
+)
 DELIVERY_LATENCY = MetricSpec(
     "crossdock_delivery_latency_seconds", "histogram", "From the making of a delivery to its end.", bounds=SECONDS
 )
@@ -149,12 +155,15 @@ DELIVERY_QUEUE = MetricSpec(
     bounds=SECONDS,
 )
 DELIVERIES_WAITING = MetricSpec(
-    "crossdock_deliveries_waiting", "gauge", "Deliveries that wait for their first or next try.", ("integration",)
+    "crossdock_deliveries_waiting",
+    "gauge",
+    "Deliveries that wait for their first or next try; the integration is empty for notifications.",
+    ("integration",),
 )
 DELIVERIES_OVERDUE = MetricSpec(
     "crossdock_deliveries_overdue_seconds",
     "gauge",
-    "How long ago the try of a delivery that still waits was due.",
+    "How long ago the try of a delivery that still waits was due; the integration is empty for notifications.",
     ("integration",),
 )
 COMMIT_ROWS = MetricSpec("crossdock_commit_changes", "histogram", "Changes that shared one commit.", bounds=ROWS)

@@ -9,7 +9,7 @@ from typing import Protocol
 from crossdock.catalog import Catalog
 from crossdock.clock import Sources, new_id, new_token
 from crossdock.model.advance import Broken, RunEnd
-from crossdock.model.delivery import DeliveryKind, HandledEvent, LeasedDelivery
+from crossdock.model.delivery import HandledEvent, LeasedReply
 from crossdock.model.errors import Unrecordable
 from crossdock.model.integration import Integration
 from crossdock.model.outcome import Failure
@@ -29,7 +29,7 @@ class Senders(Protocol):
 
     def try_reserve(self, integration_id: str) -> bool: ...
     def unreserve(self, integration_id: str) -> None: ...
-    def hand_over(self, deliveries: Sequence[LeasedDelivery]) -> None: ...
+    def hand_over(self, deliveries: Sequence[LeasedReply]) -> None: ...
     def wake(self) -> None: ...
 
 
@@ -170,7 +170,7 @@ def _last_entry(verdict: Verdict) -> JournalEntry | None:
     return JournalEntry(entry.position, entry.steps, verdict.result)
 
 
-def _leased_reply(ending: Ending, reply: NewReply) -> LeasedDelivery:
+def _leased_reply(ending: Ending, reply: NewReply) -> LeasedReply:
     run, verdict = ending.run, ending.verdict
     assert reply.lease is not None
     handled = HandledEvent(
@@ -181,9 +181,8 @@ def _leased_reply(ending: Ending, reply: NewReply) -> LeasedDelivery:
         attempts=run.attempts,
         handled_at=ending.settle.now,
     )
-    return LeasedDelivery(
+    return LeasedReply(
         id=reply.id,
-        kind=DeliveryKind.REPLY,
         integration_id=run.event.integration_id,
         created_at=reply.created_at,
         expires_at=reply.expires_at,

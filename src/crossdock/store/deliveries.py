@@ -2,6 +2,7 @@
 
 A delivery is leased like a run: its token fences every write-back. Deliveries are claimed integration by integration,
 so that a long backlog of one integration costs the others nothing. `settle` inserts replies, `events` shows them.
+Notifications are claimed webhook by webhook (`notice_deliveries`); all else is the same for both.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from sqlalchemy import (
     update,
 )
 
-from crossdock.model.delivery import ATTEMPT_BODY_BYTES, DeliveryKind, HandledEvent, LeasedDelivery, SendReport
+from crossdock.model.delivery import ATTEMPT_BODY_BYTES, DeliveryKind, HandledEvent, LeasedReply, SendReport
 from crossdock.model.outcome import Failure, Result
 from crossdock.model.states import DELIVERY_MOVES, FINAL_DELIVERY_STATES, DeliveryMove, DeliveryState, RunState
 from crossdock.model.time import Instant, later
@@ -163,6 +164,7 @@ def _attempt_row(delivery_id: str, number: int, report: SendReport) -> tuple[Any
         clean(encode(report.response_headers).decode()),
         report.response_body[:ATTEMPT_BODY_BYTES],
         clean(report.error) if report.error is not None else None,
+        report.request_body[:ATTEMPT_BODY_BYTES] or None,
     )
 
 
@@ -171,7 +173,7 @@ def _attempt_row(delivery_id: str, number: int, report: SendReport) -> tuple[Any
 
 @dataclass(frozen=True, slots=True)
 class DeliveryClaim:
-    """Take up to `len(tokens)` due deliveries of one integration, oldest first. Its answer is the leased deliveries."""
+    """Take up to `len(tokens)` due replies of one integration, oldest first. Its answer is the leased replies."""
 
     rank: ClassVar[int] = 60
 
@@ -181,11 +183,11 @@ class DeliveryClaim:
     now: Instant
 
     @classmethod
-    def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[list[LeasedDelivery]]:
+    def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[list[LeasedReply]]:
         return [_claim(connection, change) for change in changes]
 
 
-def _claim(connection: Connection, change: DeliveryClaim) -> list[LeasedDelivery]:
+def _claim(connection: Connection, change: DeliveryClaim) -> list[LeasedReply]:
     query = (
         select(delivery.c.id)
         .where(IS_WAITING, delivery.c.integration_id == change.integration_id, is_due(delivery, change.now))
@@ -195,9 +197,14 @@ def _claim(connection: Connection, change: DeliveryClaim) -> list[LeasedDelivery
         .with_for_update(skip_locked=True)
     )
     ids = list(connection.execute(query).scalars())
-    rows = [(delivery_id, token, change.node_id) for delivery_id, token in zip(ids, change.tokens, strict=False)]
-    taken = {row.id for row in _take_deliveries.execute(connection, rows)} if rows else set()
-    return read_leased_deliveries(connection, [delivery_id for delivery_id in ids if delivery_id in taken])
+    return read_leased_replies(connection, take(connection, ids, change.tokens, change.node_id))
+
+
+def take(connection: Connection, delivery_ids: Sequence[str], tokens: Sequence[str], node_id: str) -> list[str]:
+    """Lease waiting deliveries, each under a token of its own; those that were still there to be taken."""
+    rows = [(delivery_id, token, node_id) for delivery_id, token in zip(delivery_ids, tokens, strict=False)]
+    taken = {row.id for row in _take_deliveries.execute(connection, rows)}
+    return [delivery_id for delivery_id in delivery_ids if delivery_id in taken]
 
 
 def _build_take(v: Subquery) -> Executable:
@@ -217,8 +224,8 @@ def _build_take(v: Subquery) -> Executable:
 _take_deliveries = RowUpdate({"id": String(), "token": String(), "node_id": String()}, _build_take)
 
 
-def read_leased_deliveries(connection: Connection, delivery_ids: Sequence[str]) -> list[LeasedDelivery]:
-    """Leased deliveries with the events and outcomes that they tell of, in the order of the ids."""
+def read_leased_replies(connection: Connection, delivery_ids: Sequence[str]) -> list[LeasedReply]:
+    """Leased replies with the events and outcomes that they tell of, in the order of the ids."""
     if not delivery_ids:
         return []
     sent = [delivery.c[name].label(f"delivery_{name}") for name in _DELIVERY_COLUMNS]
@@ -234,14 +241,13 @@ def read_leased_deliveries(connection: Connection, delivery_ids: Sequence[str]) 
     return [_leased(rows[name], results) for name in delivery_ids if name in rows]
 
 
-_DELIVERY_COLUMNS = ("id", "kind", "integration_id", "created_at", "expires_at", "attempts", "lease_token")
+_DELIVERY_COLUMNS = ("id", "integration_id", "created_at", "expires_at", "attempts", "lease_token")
 
 
-def _leased(row: Any, results: dict[str, Result]) -> LeasedDelivery:
+def _leased(row: Any, results: dict[str, Result]) -> LeasedReply:
     failure = Failure(row.error_kind, row.error_message or "", row.error_step) if row.error_kind else None
-    return LeasedDelivery(
+    return LeasedReply(
         id=row.delivery_id,
-        kind=DeliveryKind(row.delivery_kind),
         integration_id=row.delivery_integration_id,
         created_at=row.delivery_created_at,
         expires_at=row.delivery_expires_at,
@@ -266,12 +272,16 @@ class DueDeliveries:
     """What waits. `next_at` is when the next delivery that is not due yet becomes due or expires."""
 
     integrations: tuple[str, ...]
+    webhooks: tuple[str, ...]
+    """Those with a notification that is due, or would be if it did not have to wait for the one before it."""
     next_at: Instant | None
     has_expired: bool
 
 
 def look_for_deliveries(connection: Connection, now: Instant) -> DueDeliveries:
-    """What is due at `now`. A probe of an index for each integration, however long the backlogs are."""
+    """What is due at `now`. A probe of an index for each integration, and for each webhook for which something waits,
+    however long the backlogs are.
+    """
     owner = schema.integration.c.id
     mine = (IS_WAITING, delivery.c.integration_id == owner)
     due = has_row(select(delivery.c.due_at).where(*mine, is_due(delivery, now)))
@@ -280,14 +290,47 @@ def look_for_deliveries(connection: Connection, now: Instant) -> DueDeliveries:
     expiry = select(literal(""), literal(False), func.min(delivery.c.expires_at)).where(IS_EXPIRING)
     found = {row.id: row for row in connection.execute(union_all(each, expiry))}
     expires_at = found.pop("").next_at
-    moments = [row.next_at for row in found.values() if row.next_at is not None]
+    notices = connection.execute(_DUE_NOTICES, {"now": now, "soon": later(now, CLOCK_SKEW_SECONDS)}).all()
+    moments = [row.next_at for row in (*found.values(), *notices) if row.next_at is not None]
     if expires_at is not None and expires_at > now:
         moments.append(expires_at)
     return DueDeliveries(
         integrations=tuple(row.id for row in found.values() if row.is_due),
+        webhooks=tuple(row.id for row in notices if row.is_due),
         next_at=min(moments, default=None),
         has_expired=expires_at is not None and expires_at <= now,
     )
+
+
+_DUE_NOTICES = text(
+    # Hops from one webhook to the next in the index of those that have not ended, whether the webhook is still there or
+    # not. What may be taken is as `is_due` says.
+    """
+    WITH RECURSIVE owner(id) AS (
+        SELECT min(webhook_id) FROM delivery WHERE webhook_id IS NOT NULL AND finished_at IS NULL
+        UNION ALL
+        SELECT (
+            SELECT min(webhook_id) FROM delivery
+            WHERE webhook_id > owner.id AND webhook_id IS NOT NULL AND finished_at IS NULL
+        )
+        FROM owner WHERE owner.id IS NOT NULL
+    )
+    SELECT
+        id,
+        (
+            SELECT due_at FROM delivery
+            WHERE webhook_id = owner.id AND webhook_id IS NOT NULL AND finished_at IS NULL
+            AND state IN ('queued', 'retrying') AND due_at <= :soon AND (due_at <= :now OR state = 'queued')
+            LIMIT 1
+        ) IS NOT NULL AS is_due,
+        (
+            SELECT min(due_at) FROM delivery
+            WHERE webhook_id = owner.id AND webhook_id IS NOT NULL AND finished_at IS NULL
+            AND state IN ('queued', 'retrying') AND due_at > :now
+        ) AS next_at
+    FROM owner WHERE id IS NOT NULL
+    """
+)
 
 
 def pull_back_deliveries(connection: Connection, now: Instant) -> int:
@@ -403,7 +446,7 @@ def has_integration(connection: Connection, integration_id: str) -> bool:
 def resend(connection: Connection, delivery_id: str, new_id: str, now: Instant) -> bool:
     """Send an ended delivery once more, as a new one with an id of its own; False while the old one has not ended.
 
-    The new one never expires: whoever resends a message wants it delivered now.
+    The new one never expires: whoever resends a message wants it delivered now. A notification tells the same changes.
     """
     source = select(
         literal(new_id),
@@ -414,7 +457,14 @@ def resend(connection: Connection, delivery_id: str, new_id: str, now: Instant) 
         literal(now, BigInteger),
         literal(now, BigInteger),
         literal(0),
+        delivery.c.webhook_id,
     ).where(delivery.c.id == delivery_id, delivery.c.finished_at.is_not(None))
-    columns = ["id", "kind", "integration_id", "event_id", "state", "created_at", "due_at", "attempts"]
-    statement = insert(delivery).from_select(columns, source).returning(delivery.c.id)
-    return connection.execute(statement).first() is not None
+    columns = ["id", "kind", "integration_id", "event_id", "state", "created_at", "due_at", "attempts", "webhook_id"]
+    statement = insert(delivery).from_select(columns, source).returning(delivery.c.id, delivery.c.webhook_id)
+    made = connection.execute(statement).first()
+    if made is not None and made.webhook_id is not None:
+        told = schema.notification
+        same = [told.c.webhook_id, told.c.integration_id, told.c.change_ids]
+        copy = select(literal(new_id), *same).where(told.c.delivery_id == delivery_id)
+        connection.execute(insert(told).from_select([told.c.delivery_id, *same], copy))
+    return made is not None

@@ -294,6 +294,8 @@ class AttemptRow:
     response_headers: str
     response_body: bytes
     error: str | None
+    request_body: bytes | None = None
+    """Of a notification; that of a reply can be made anew from its event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +312,7 @@ class DeliveryRow:
     attempts: int
     last_error: str | None
     tries: tuple[AttemptRow, ...] = ()
+    webhook_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +355,7 @@ def show_event(connection: Connection, workspace_id: str, event_id: str) -> Even
         event=whole,
         steps=steps,
         result=result,
-        replies=tuple(_deliveries(connection, delivery.c.event_id == event_id)),
+        replies=tuple(deliveries_of(connection, delivery.c.event_id == event_id)),
         lane_head=head_of(connection, row.run_lane_id) if is_queued else None,
         emitted=_relatives(connection, event.c.emitted_by == event_id),
         replays=_relatives(connection, event.c.replay_of == event_id),
@@ -376,11 +379,15 @@ def read_steps(connection: Connection, workspace_id: str, event_id: str) -> list
 def show_delivery(connection: Connection, workspace_id: str, delivery_id: str) -> DeliveryRow | None:
     """A delivery with all its tries; None when the workspace has no such one."""
     own = select(integration.c.id).where(integration.c.workspace_id == workspace_id)
-    condition = (delivery.c.id == delivery_id) & delivery.c.integration_id.in_(own)
-    return next(iter(_deliveries(connection, condition)), None)
+    webhook = schema.notification_webhook
+    own_webhooks = select(webhook.c.id).where(webhook.c.workspace_id == workspace_id)
+    is_own = delivery.c.integration_id.in_(own) | delivery.c.webhook_id.in_(own_webhooks)
+    condition = (delivery.c.id == delivery_id) & is_own
+    return next(iter(deliveries_of(connection, condition)), None)
 
 
-def _deliveries(connection: Connection, condition: ColumnElement[bool]) -> list[DeliveryRow]:
+def deliveries_of(connection: Connection, condition: ColumnElement[bool]) -> list[DeliveryRow]:
+    """Deliveries with all their tries, the oldest first."""
     rows = connection.execute(select(delivery).where(condition).order_by(delivery.c.id)).all()
     tries = _tries(connection, [row.id for row in rows])
     return [_delivery(row, tries.get(row.id, ())) for row in rows]
@@ -400,6 +407,7 @@ def _delivery(row: Row[Any], tries: Sequence[AttemptRow] = ()) -> DeliveryRow:
         attempts=row.attempts,
         last_error=row.last_error,
         tries=tuple(tries),
+        webhook_id=row.webhook_id,
     )
 
 

@@ -112,7 +112,9 @@ def count_unfinished(connection: Connection) -> list[Backlog]:
             backlog = found.setdefault(integration_id, Backlog(integration_id))
             backlog.add(RunState(state), waiting_for, int(count), oldest_at)
             backlog.in_lanes += int(count) if kind is IN_LANES else 0
-    for integration_id, (count, due_at) in count_waiting_deliveries(connection).items():
+    replies = count_waiting_deliveries(connection)
+    replies.pop("", None)
+    for integration_id, (count, due_at) in replies.items():
         backlog = found.setdefault(integration_id, Backlog(integration_id))
         backlog.deliveries, backlog.delivery_due_at = count, due_at
     for backlog in found.values():
@@ -149,7 +151,9 @@ _WAITING_DELIVERIES = text(
 
 
 def count_waiting_deliveries(connection: Connection) -> dict[str, tuple[int, Instant]]:
-    """For each integration with deliveries that wait: how many, and when the first of them is or was due."""
+    """For each integration with replies that wait: how many, and when the first of them is or was due. Notifications
+    count under ''.
+    """
     return {row[0]: (int(row[1]), int(row[2])) for row in connection.execute(_WAITING_DELIVERIES)}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from crossdock.clock import Clock
-from crossdock.model.delivery import LeasedDelivery, SendReport
+from crossdock.model.delivery import LeasedReply, SendReport
 from crossdock.model.run import LeasedRun
 from crossdock.model.states import RUN_MOVES
 from crossdock.model.time import Instant
@@ -110,7 +110,7 @@ class Tracer:
 
     # --- replies ---------------------------------------------------------------------------------------------------
 
-    def begin_delivery(self, delivery: LeasedDelivery, integration: str, method: str, url: str) -> DeliveryTrace:
+    def begin_delivery(self, delivery: LeasedReply, integration: str, method: str, url: str) -> DeliveryTrace:
         """A try to send a reply begins. It hangs from the start that ended the run, wherever that was."""
         event = delivery.handled.event
         trace = trace_of(event)

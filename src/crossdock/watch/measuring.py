@@ -17,6 +17,7 @@ from crossdock.model.time import seconds_between
 from crossdock.observe import Observe
 from crossdock.store import Store
 from crossdock.store.fleet import count_bulk_jobs, count_waiting_deliveries, deepest_lanes
+from crossdock.store.notice_deliveries import failing_webhooks
 
 DEEPEST_LANES = 20
 LANE_SHOWN_AFTER_SECONDS = 60.0
@@ -55,7 +56,7 @@ class Measuring:
             self._metrics.set_lease(epoch.seconds_left)
 
     async def measure(self) -> None:
-        """Look at what waits for all nodes: deliveries, bulk jobs, the deepest lanes."""
+        """Look at what waits for all nodes: deliveries, failing webhooks, bulk jobs, the deepest lanes."""
         began = monotonic()
         now = self._sources.now()
         deliveries = await self._store.read(count_waiting_deliveries)
@@ -63,6 +64,7 @@ class Measuring:
             {i: count for i, (count, _) in deliveries.items()},
             {i: max(0.0, seconds_between(due_at, now)) for i, (_, due_at) in deliveries.items()},
         )
+        self._metrics.set_webhook_failures(await self._store.read(failing_webhooks))
         self._metrics.set_bulk_jobs(await self._store.read(count_bulk_jobs))
         lanes: dict[tuple[str, str], tuple[int, float]] = {}
         for deep in await self._store.read(deepest_lanes, DEEPEST_LANES):

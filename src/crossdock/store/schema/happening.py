@@ -256,6 +256,7 @@ attempt = Table(
     Column("response_headers", Text, nullable=False),
     Column("response_body", LargeBinary, nullable=False),
     Column("error", Text),
+    Column("request_body", LargeBinary),  # where it can't be made anew from rows that never change
 )
 
 rejection = Table(  # calls that were refused at the door: counted, never stored

@@ -21,6 +21,7 @@ def upgrade() -> None:
     _create_webhooks()
     _create_notices()
     op.add_column("delivery", sa.Column("webhook_id", sa.String(), nullable=True))
+    op.add_column("attempt", sa.Column("request_body", sa.LargeBinary(), nullable=True))
     if op.get_bind().dialect.name == "postgresql":
         for table, parameters in TUNING.items():  # its index of a large table is built beside the work that goes on
             op.execute(f"ALTER TABLE {table} SET ({parameters})")
