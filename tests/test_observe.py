@@ -77,6 +77,8 @@ def count_everything(counts: Observe) -> None:
     counts.delivery_finished("reply", "failed", 1.0)
     counts.set_backlog({"int_1": 1}, {"int_1": 1.0})
     counts.set_blocked_lanes({"int_1": 1})
+    counts.set_health({"int_1": "warning"}, {"int_1": 2})
+    counts.health_changed("int_1", "warning")
     counts.set_workers({("functions", "busy"): 1}, {"functions": 2})
     counts.spans_dropped("queue_full", 1)
     counts.set_nodes({("run", "working"): 1}, 0.5)

@@ -91,6 +91,7 @@ from crossdock.ui import Pages, first_sign_in_path
 from crossdock.vault import LOCAL_TOKEN_FILE, load_vault, local_secret
 from crossdock.watch.bulk import BulkWork, Deed
 from crossdock.watch.bulk_deeds import BACKLOG, Canceling, Comparing, Replaying
+from crossdock.watch.health import HealthWatch
 from crossdock.watch.liveness import Liveness
 from crossdock.watch.measuring import Held, Measuring
 from crossdock.watch.readiness import ReadinessCheck
@@ -214,7 +215,9 @@ class Node:
         site = self.settings.url_at(self.settings.port)
         notices = Notices(store, catalog, NoticeSender(self.caller), sources=sources, site=site)
         self.deliver = DeliverStage(store, replies, notices, self.metrics, sources=sources, signals=self.signals)
-        settling = Settling(catalog, self.deliver, announce, self.metrics, sources=sources)
+        settling = Settling(
+            catalog, self.deliver, announce, self.metrics, sources=sources, ended=lambda: self.health.bell.set()
+        )
         self.run = RunStage(
             Surroundings(store, catalog, self.outside, settling, announce, self.metrics, sources, self.signals, tracer)
         )
@@ -234,6 +237,14 @@ class Node:
             retention_seconds=self.settings.retention,
         )
         self.skew = Skew(self.store, clock=system_now)
+        self.health = HealthWatch(
+            self.store,
+            self.catalog,
+            self.metrics,
+            self.deliver.wake,
+            clock=system_now,
+            damping_seconds=self.settings.notification_damping,
+        )
         self.liveness = Liveness(
             self.store,
             self.metrics,
@@ -339,7 +350,9 @@ class Node:
         self.bulk = BulkWork(store, self._deeds(stages, trials), sources=self.sources)
         self.cases = UseCases(
             integrations=integrations,
-            health=HealthOfIntegrations(HealthPorts(store, integrations, system_now, stages)),
+            health=HealthOfIntegrations(
+                HealthPorts(store, integrations, system_now, stages, settings.notification_damping)
+            ),
             keys=Keys(KeyPorts(store, catalog, system_now)),
             workflows=workflows,
             drafts=Drafts(ports, integrations, workflows),

@@ -234,6 +234,14 @@ class Settings(BaseSettings):
         10.0, gt=0, le=600, description="How long without a heartbeat until others take over; at least two heartbeats."
     )
 
+    notification_damping: Duration = Field(
+        60.0,
+        ge=0,
+        le=86_400,
+        description="A notification webhook is told the same state of an integration once within this time; what comes "
+        "sooner is held, and the last state is told. PT0S: nothing is held for that.",
+    )
+
     log_level: Level = Field("info", description="The least level that is logged.")
     log_format: Format = Field("auto", description="auto: human on a terminal, json elsewhere.")
     traces: Traces = Field(

@@ -25,6 +25,7 @@ from crossdock.store.configuration import configuration_number
 from crossdock.store.signals import Signals, Topic
 from crossdock.watch.bulk import BulkWork
 from crossdock.watch.duties import once_for_all
+from crossdock.watch.health import HealthWatch
 from crossdock.watch.liveness import Liveness
 from crossdock.watch.measuring import Measuring
 from crossdock.watch.skew import Skew
@@ -51,6 +52,7 @@ class Parts(Protocol):
     liveness: Liveness
     upkeep: Upkeep
     skew: Skew
+    health: HealthWatch
     measuring: Measuring
 
     async def beat(self) -> None: ...
@@ -78,6 +80,8 @@ def turns_of(node: Parts) -> list[Turn]:
         Turn("configuration", 2.0, lambda: _refresh_configuration(node), alarm=_bell(signals, Topic.CONFIGURATION)),
         Turn("functions", 1.0, lambda: _refresh_functions(node)),
         Turn("clocks ahead", 30.0, node.skew.pull_back),
+        Turn("health", 1.0, node.health.take_in, alarm=node.health.bell),
+        Turn("health shown", 15.0, node.health.measure),
     ]
     if "run" in node.settings.roles:
         turns += [
@@ -107,7 +111,10 @@ def _duties_of(node: Parts) -> list[Turn]:
     is_alone = node.store.dialect == "sqlite"
     duties = [
         Turn("orphans", 5.0 if is_alone else 10.0, node.upkeep.cancel_orphans),
+        Turn("health by time", 5.0, node.health.look_at_time),
+        Turn("held notices", 5.0, node.health.release),
         Turn("retention", 60.0, node.upkeep.forget),
+        Turn("retention of health", 60.0, node.upkeep.forget_health),
         Turn("retention of bulk jobs", 60.0, node.bulk.forget),
     ]
     if "run" in node.settings.roles:

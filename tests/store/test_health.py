@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import threading
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, insert, select, update
@@ -53,6 +54,7 @@ class Judge:
 
     async def end(self, *failures: Failure | None, integration_id: str = "int_a") -> None:
         """Runs end one commit after the other: None for one that goes well."""
+        await self.store.write(add_missing, integration_id)
         for failure in failures:
             run = await self.runs.leased(integration_id)
             await self.runs.settle(run, RunMove.FAIL if failure else RunMove.SUCCEED, failure=failure)
@@ -71,6 +73,11 @@ class Judge:
 
     def deed(self, note: str | None = None) -> Deed:
         return Deed("ada", note, self.clock.now)
+
+
+def add_missing(connection: Connection, integration_id: str) -> None:
+    if not connection.execute(select(schema.integration).where(schema.integration.c.id == integration_id)).first():
+        add_integration(connection, integration_id)
 
 
 @pytest.fixture
@@ -173,6 +180,7 @@ async def test_a_long_queue_of_outcomes_is_taken_in_bit_by_bit(yard: Judge) -> N
         {"integration_id": "int_a", "token": f"{n:06}", "kind": "run", "at": n, "content": "[3]"}
         for n in range(OUTCOMES_AT_ONCE + 1)
     ]
+    await yard.store.write(add_missing, "int_a")
     await yard.store.write(lambda connection: connection.execute(insert(schema.outcome), rows) and None)
 
     first = await yard.judge()
@@ -199,6 +207,21 @@ async def pg_pair(
     async with open_store(postgres.url(name)) as here, open_store(postgres.url(name)) as there:
         yield here, there
     postgres.drop_database(name)
+
+
+async def test_who_knows_other_settings_than_the_record_leaves_an_integration_alone(yard: Judge) -> None:
+    await yard.end(REFUSED)
+    newer = replace(WATCHED, revision=2)
+    await yard.store.write(lambda c: c.execute(update(schema.integration).values(revision=2)) and None)
+
+    old = await yard.judge(WATCHED)
+    gone = await yard.judge(Watched("int_gone", HealthRules()))
+    new = await yard.judge(newer)
+
+    assert old.passed_over == {"int_a"}
+    assert gone.passed_over == {"int_gone"}
+    assert [change.status for change in new.changes] == [WARNING]
+    assert await yard.store.read(count, "health") == 1
 
 
 # --- several nodes ---------------------------------------------------------------------------------------------------
@@ -343,7 +366,7 @@ async def test_lists_know_the_state_that_counts(yard: Judge) -> None:
 
 def _add_integrations(connection: Connection, names: list[str]) -> None:
     for name in names:
-        add_integration(connection, name)
+        add_missing(connection, name)
     off = update(schema.integration).where(schema.integration.c.id == "int_off")
     connection.execute(off.values(enabled=False))
 

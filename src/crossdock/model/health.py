@@ -204,11 +204,19 @@ class Watched:
     rules: HealthRules
     enabled: bool = True
     has_reply: bool = True
+    revision: int = 1
+    """Of the settings that say so."""
 
 
 def watched(integration: Integration) -> Watched:
     """What an integration's settings say about its health."""
-    return Watched(integration.id, integration.health, integration.enabled, integration.reply is not None)
+    return Watched(
+        integration.id,
+        integration.health,
+        integration.enabled,
+        integration.reply is not None,
+        integration.revision,
+    )
 
 
 @dataclass(frozen=True, slots=True)

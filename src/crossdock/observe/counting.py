@@ -40,6 +40,9 @@ from crossdock.observe.metrics import (
     DUPLICATES,
     DUTIES_TAKEN,
     EVENT_LOOP_LAG,
+    HEALTH,
+    HEALTH_CHANGES,
+    HEALTH_ISSUES,
     HEARTBEAT_SECONDS,
     HEARTBEATS_FAILED,
     INFO,
@@ -177,6 +180,9 @@ class Observe(Collector):
         self._counters[DELIVERIES_FINISHED.name][(kind, state)] += 1
         self._histograms[DELIVERY_LATENCY.name][()].add(seconds)
 
+    def health_changed(self, integration_id: str, state: str) -> None:
+        self._counters[HEALTH_CHANGES.name][(integration_id, state)] += 1
+
     def commit(self, rows: int, seconds: float) -> None:
         self._histograms[COMMIT_ROWS.name][()].add(rows)
         self._histograms[COMMIT_SECONDS.name][()].add(seconds)
@@ -195,6 +201,11 @@ class Observe(Collector):
         """Replace what is known of the queues, by integration; ages are in seconds."""
         self._gauges[UNFINISHED.name] = {(key,): float(count) for key, count in unfinished.items()}
         self._gauges[OLDEST_AGE.name] = {(key,): age for key, age in oldest_age.items()}
+
+    def set_health(self, states: Mapping[str, str], open_issues: Mapping[str, int]) -> None:
+        """Replace what is known of the health of integrations, by integration."""
+        self._gauges[HEALTH.name] = dict.fromkeys(states.items(), 1.0)
+        self._gauges[HEALTH_ISSUES.name] = {(key,): float(count) for key, count in open_issues.items()}
 
     def set_blocked_lanes(self, lanes: Mapping[str, int]) -> None:
         self._gauges[BLOCKED_LANES.name] = {(key,): float(count) for key, count in lanes.items()}

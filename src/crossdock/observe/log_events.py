@@ -47,6 +47,15 @@ LANE_STUMBLED = LogEvent("lane.stumbled", logging.ERROR, "A lane met a fault of 
 LANE_BLOCKED = LogEvent("lane.blocked", logging.WARNING, "The head of a lane failed for good; an operator has to act.")
 DELIVERY_ENDED = LogEvent("delivery.ended", logging.DEBUG, "A delivery came to a final state.")
 DELIVERY_CRASHED = LogEvent("delivery.crashed", logging.ERROR, "A delivery met a fault of the program; tried again.")
+HEALTH_TROUBLED = LogEvent(
+    "health.troubled", logging.WARNING, "An integration went into warning or error; the line says why."
+)
+HEALTH_CHANGED = LogEvent("health.changed", logging.INFO, "An integration's health went into another state.")
+HEALTH_REFUSED = LogEvent(
+    "health.refused",
+    logging.ERROR,
+    "The health of an integration can't be judged; it stays as it is, the others go on.",
+)
 WEBHOOK_UNREADABLE = LogEvent(
     "webhook.unreadable", logging.ERROR, "A notification webhook can't be read as it is stored; it is told nothing."
 )

@@ -134,6 +134,24 @@ LANE_AGE = MetricSpec(
     "How long ago the call at the head of such a lane was accepted.",
     ("integration", "lane"),
 )
+HEALTH = MetricSpec(
+    "crossdock_integration_health",
+    "gauge",
+    "1 for the state that an integration is in: initializing, active, warning, error or disabled.",
+    ("integration", "state"),
+)
+HEALTH_ISSUES = MetricSpec(
+    "crossdock_integration_issues_open",
+    "gauge",
+    "Open issues of an integration, those that are snoozed included.",
+    ("integration",),
+)
+HEALTH_CHANGES = MetricSpec(
+    "crossdock_health_changes",
+    "counter",
+    "Times that an integration went into a state, as far as this process was the one to find out.",
+    ("integration", "state"),
+)
 BULK_JOBS = MetricSpec("crossdock_bulk_jobs", "gauge", "Bulk jobs that have not ended yet, by state.", ("state",))
 DELIVERIES_FINISHED = MetricSpec(
     "crossdock_deliveries_finished", "counter", "Deliveries that came to a final state.", ("kind", "state")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -61,12 +61,15 @@ class Settling:
         observe: Observe,
         *,
         sources: Sources,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
+        """`ended` is called for each run that has ended or blocks its lane: it is quick."""
         self._catalog = catalog
         self._senders = senders
         self._announce = announce
         self._observe = observe
         self._sources = sources
+        self._ended = ended
 
     def end(self, run: LeasedRun, end: RunEnd) -> Ending:
         """Decide what the end means, and what is to be recorded."""
@@ -106,6 +109,7 @@ class Settling:
             return
         if verdict.answers_caller:
             self._announce(Outcome(run.event.id, verdict.result, verdict.failure), run.caller_node)
+            self._ended()
         if reply is not None and reply.lease is not None:
             self._senders.hand_over([_leased_reply(ending, reply)])
         elif reply is not None:

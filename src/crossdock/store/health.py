@@ -44,7 +44,7 @@ class Evaluated:
     changes: tuple[HealthChange, ...] = ()
     deliveries: int = 0
     passed_over: frozenset[str] = frozenset()
-    """Integrations that another node was judging at the same time."""
+    """Integrations that another node was judging at the same time, or whose settings are others by now, or gone."""
     has_more: bool = False
     """There may be outcomes left to be taken in."""
 
@@ -68,7 +68,9 @@ def evaluate(
     about them.
     """
     by_id = {one.integration_id: one for one in watched}
-    held = lock_kept(connection, list(by_id), now, skips_locked=True)
+    locked = lock_kept(connection, _present(connection, by_id), now, skips_locked=True)
+    # Asked again: a node that knows newer settings may have judged by them before this one had the locks.
+    held = {name: locked[name] for name in _present(connection, by_id) if name in locked}
     taken = take_outcomes(connection, list(held), OUTCOMES_AT_ONCE)
     work = _Work(connection, now, means)
     for integration_id, kept in held.items():
@@ -82,6 +84,13 @@ def evaluate(
         passed_over=frozenset(by_id) - held.keys(),
         has_more=taken.has_more,
     )
+
+
+def _present(connection: Connection, watched: Mapping[str, Watched]) -> list[str]:
+    """Those of the integrations whose settings are still those that are known here."""
+    owner = schema.integration
+    rows = connection.execute(select(owner.c.id, owner.c.revision).where(owner.c.id.in_(list(watched))))
+    return [row.id for row in rows if row.revision == watched[row.id].revision]
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, null, select, text, tuple_, update
+from sqlalchemy import Connection, delete, func, null, select, text, tuple_, update
 
 from crossdock.model.states import RUN_MOVES, RunMove, RunState
 from crossdock.model.time import Instant
@@ -86,6 +86,48 @@ def forget_lanes(connection: Connection, before: Instant, limit: int, after: str
     still = (lane.c.lease_node.is_(None), lane.c.last_used_at < before, ~busy)
     deleted = connection.execute(delete(lane).where(lane.c.id.in_(ids), *still)).rowcount if ids else 0
     return Slice(deleted, found[-1].id if len(found) == limit else None)
+
+
+HEALTH_TABLES = (schema.outcome, schema.health, schema.health_issue, schema.health_change, schema.told)
+
+
+def forget_health_of_removed(connection: Connection, limit: int) -> int:
+    """Delete up to `limit` rows of each kind that tell of the health of integrations that were removed; how many."""
+    there = select(schema.integration.c.id)
+    deleted = 0
+    for table in HEALTH_TABLES:
+        key = list(table.primary_key.columns)
+        gone = select(*key).where(table.c.integration_id.not_in(there)).limit(limit)
+        rows = [tuple(row) for row in connection.execute(gone)]
+        if rows:
+            deleted += connection.execute(delete(table).where(tuple_(*key).in_(rows))).rowcount
+    return deleted
+
+
+def oldest_health(connection: Connection) -> dict[str, Instant]:
+    """Since when integrations have changes, besides the last one, or issues that are over."""
+    owner, change, issue = schema.integration, schema.health_change, schema.health_issue
+    is_mine = change.c.integration_id == owner.c.id
+    last = select(func.max(change.c.id)).where(is_mine).correlate(owner).scalar_subquery()
+    changed = select(change.c.at).where(is_mine, change.c.id < last).order_by(change.c.id).limit(1).scalar_subquery()
+    ended = select(func.min(issue.c.resolved_at)).where(issue.c.integration_id == owner.c.id).scalar_subquery()
+    found = {row[0]: [at for at in row[1:] if at] for row in connection.execute(select(owner.c.id, changed, ended))}
+    return {integration_id: min(moments) for integration_id, moments in found.items() if moments}
+
+
+def forget_health(connection: Connection, integration_id: str, before: Instant, limit: int) -> int:
+    """Delete up to `limit` changes, and issues that were over, of before an instant; how many. Open issues stay, and so
+    does the last change: it says how long the integration has been in its state.
+    """
+    change, issue = schema.health_change, schema.health_issue
+    last = select(func.max(change.c.id)).where(change.c.integration_id == integration_id).scalar_subquery()
+    old_changes = (change.c.integration_id == integration_id, change.c.at < before, change.c.id != last)
+    old_issues = (issue.c.integration_id == integration_id, issue.c.resolved_at < before)
+    deleted = 0
+    for table, is_old in ((change, old_changes), (issue, old_issues)):
+        ids = select(table.c.id).where(*is_old).limit(limit)
+        deleted += connection.execute(delete(table).where(table.c.id.in_(ids))).rowcount
+    return deleted
 
 
 _REMOVED = text(

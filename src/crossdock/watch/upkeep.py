@@ -21,7 +21,10 @@ from crossdock.store.retention import (
     cancel_runs_of,
     forget_dedupe_keys,
     forget_events,
+    forget_health,
+    forget_health_of_removed,
     forget_lanes,
+    oldest_health,
     removed_integrations,
 )
 
@@ -31,6 +34,8 @@ SLICES_A_TURN = 200
 """Of each integration: the next turn goes on where this one stopped."""
 COUNTING_SHARE = 20
 """How many times as long as it took is waited after counting what waits: a long backlog is counted less often."""
+HEALTH_KEPT_SECONDS = 90 * 86_400.0
+"""How long changes of health, and issues that are over, are kept at least; longer where the events are."""
 LANE_KEPT_SECONDS = 86_400.0
 """How long an empty lane's numbering is remembered."""
 
@@ -110,6 +115,18 @@ class Upkeep:
             after = (await self._store.write(forget_lanes, later(now, -LANE_KEPT_SECONDS), SLICE, after)).after
         if removed:
             observe.emit(observe.RETENTION_SWEPT, events=removed)
+
+    async def forget_health(self) -> None:
+        """Delete what tells of health long ago, and all that tells of that of removed integrations."""
+        now = self._clock()
+        while await self._store.write(forget_health_of_removed, SLICE):
+            continue
+        for integration_id, oldest in (await self._store.read(oldest_health)).items():
+            live = self._catalog.snapshot.by_id.get(integration_id)
+            own_seconds = live.integration.retention if live is not None else self._retention
+            before = later(now, -max(HEALTH_KEPT_SECONDS, own_seconds))
+            while oldest < before and await self._store.write(forget_health, integration_id, before, SLICE) >= SLICE:
+                continue
 
     async def forget_permits(self) -> None:
         """Delete counts of calls that no rate limit looks at any more."""
