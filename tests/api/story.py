@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
+from sqlalchemy import select
+
 from crossdock.clock import new_id
 from crossdock.model.delivery import SendReport
 from crossdock.model.event import Event, Request
@@ -17,6 +19,8 @@ from crossdock.store import Store
 from crossdock.store.accept import Accept, Lease
 from crossdock.store.deliveries import AttemptSettle, DeliveryClaim
 from crossdock.store.health import Means, evaluate
+from crossdock.store.notice_deliveries import NoticeClaim, NoticeSettle
+from crossdock.store.schema import delivery
 from crossdock.store.settle import NewReply, Settle
 from tests.support.held import HeldClock
 
@@ -80,6 +84,23 @@ class Story:
         """Take in what came of the runs and replies of an integration, as shown by the API."""
         watched = Watched(document["id"], HealthRules(), document["status"] == "enabled")
         await self._store.write(evaluate, [watched], {}, self._clock(), Means(new_id, 60.0))
+
+    async def notify(self, webhook_id: str, status: int) -> str:
+        """A notification that was sent and answered with this status; its id."""
+        now = self._clock()
+        [leased] = await self._store.submit(NoticeClaim(webhook_id, "node_1", ("lease-1",), now))
+        report = SendReport(now, now + 5_000, (("webhook-id", leased.id),), status, (), b"no", request_body=b'{"a":1}')
+        move = DeliveryMove.DELIVER if status < 300 else DeliveryMove.FAIL
+        error = None if status < 300 else f"the target answered {status}"
+        settle = AttemptSettle(leased.id, "lease-1", leased.attempts, move, now, report=report, error=error)
+        settled = await self._store.submit(NoticeSettle(settle, webhook_id))
+        assert settled.has_landed
+        return str(leased.id)
+
+    async def is_canceled(self, delivery_id: str) -> bool:
+        """Whether a delivery was given up, whoever may see it."""
+        query = select(delivery.c.state).where(delivery.c.id == delivery_id)
+        return bool(await self._store.read(lambda c: c.execute(query).scalar_one()) == "canceled")
 
     async def end_reply(self, integration_id: str, delivery_id: str) -> None:
         """A reply that was sent and refused for good."""

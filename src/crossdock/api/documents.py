@@ -150,6 +150,9 @@ class Response(Document):
 
 class AttemptRequest(Document):
     headers: Pairs
+    body: str | None = Field(
+        default=None, description="Of a notification, secrets masked. That of a reply can be made anew from its event."
+    )
 
 
 class Attempt(Document):
@@ -223,12 +226,33 @@ class Replayed(Document):
     replay_of: str
 
 
+class ToldIssue(Document):
+    status: Literal["warning", "error"]
+    message: str
+
+
+class AboutIntegration(Document):
+    id: str
+    name: str | None = Field(description="null when it is gone.")
+
+
+class ToldChange(Document):
+    id: str
+    at: str
+    integration: AboutIntegration
+    status: str
+    previous_status: str
+    issues: list[ToldIssue] = Field(description="As they were then.")
+
+
 class Delivery(Document):
     id: str
     kind: Literal["reply", "notification"]
     status: Literal["queued", "sending", "retrying", "delivered", "failed", "expired", "canceled"]
-    integration_id: str
+    integration_id: str = Field(description="Empty for a notification: see `changes`.")
     event_id: str | None
+    webhook_id: str | None = Field(description="The notification webhook that it goes to.")
+    changes: list[ToldChange] = Field(description="What a notification tells, the oldest first.")
     created_at: str
     expires_at: str | None
     finished_at: str | None

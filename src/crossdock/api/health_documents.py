@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from crossdock.api.documents import Document, Note
+from crossdock.api.documents import Document, Note, ToldIssue
 
 HealthStatus = Literal["initializing", "active", "warning", "error", "disabled"]
 IssueStatus = Literal["warning", "error"]
@@ -31,11 +31,6 @@ class Issue(Document):
     snoozed_until: str | None = Field(description="It does not count for the state before.")
     snoozed: Deed | None
     resolved: Deed | None = Field(description="null while it is open.")
-
-
-class ToldIssue(Document):
-    status: IssueStatus
-    message: str
 
 
 class HealthChange(Document):

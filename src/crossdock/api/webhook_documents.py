@@ -6,12 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from crossdock.api.documents import Document, Pairs
-
-
-class FilteredIntegration(Document):
-    id: str
-    name: str | None = Field(description="null when it is gone.")
+from crossdock.api.documents import AboutIntegration, Document, Pairs, ToldChange
 
 
 class WebhookFilters(Document):
@@ -23,6 +18,49 @@ class WebhookFilters(Document):
 class ResponseValidator(Document):
     json_path: str = Field(description="RFC 9535. `$.data` is the answer's body.")
     expected_values: list[Any] = Field(description="Any of them is good; empty: it is enough that something is found.")
+
+
+class WebhookStatus(Document):
+    """How its last deliveries went."""
+
+    state: Literal["unused", "ok", "failing"]
+    delivered_at: str | None
+    failing_since: str | None
+    failures: int = Field(description="In a row.")
+    last_error: str | None
+
+
+class HeldNotice(Document):
+    id: str
+    integration: AboutIntegration | None = Field(description="null for a digest.")
+    status: Literal["warning", "error", "active"]
+    changes: int = Field(description="How many it tells.")
+    until: str
+    reason: Literal["damping", "digest", "quiet_hours"]
+
+
+class WebhookDelivery(Document):
+    id: str
+    status: Literal["queued", "sending", "retrying", "delivered", "failed", "expired", "canceled"]
+    created_at: str
+    finished_at: str | None
+    next_attempt_at: str | None
+    error: str | None
+    attempts: int = Field(description="Tries so far; `/deliveries/{id}` shows them.")
+    changes: list[ToldChange] = Field(description="What it tells, the oldest first.")
+
+
+class NeededSecret(Document):
+    field: str = Field(description="Its place in the document.")
+    help: str = Field(description="Where to find it.")
+
+
+class ReadyMadeWebhook(Document):
+    name: str
+    title: str
+    help: str
+    secrets: list[NeededSecret]
+    document: dict[str, Any] = Field(description="What a new webhook begins with; empty texts stand for secrets.")
 
 
 class NotificationWebhook(Document):
@@ -43,7 +81,9 @@ class NotificationWebhook(Document):
     notify_recovery: bool
     digest: str | None
     quiet_hours: dict[str, Any] | None
-    filtered_integrations: list[FilteredIntegration] = Field(description="Those of its filters, with their names.")
+    filtered_integrations: list[AboutIntegration] = Field(description="Those of its filters, with their names.")
+    status: WebhookStatus
+    held: list[HeldNotice] = Field(description="What waits to be told; 20 at most.")
     warnings: list[str]
     revision: int
     created_at: str

@@ -1,8 +1,8 @@
 """`crossdock apply` and `crossdock export`: what people set up, as YAML files.
 
 A file holds one document or several, each `kind: Integration`, `kind: Connection` or `kind: NotificationWebhook` with
-its `spec:`. `${NAME}` in any text stands for the value of the environment variable, so that files can be shared without their secrets; the server
-fills it in.
+its `spec:`. `${NAME}` in any text stands for the value of the environment variable, so that files can be shared without
+their secrets; the server fills it in.
 """
 
 from __future__ import annotations

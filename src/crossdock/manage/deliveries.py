@@ -5,12 +5,15 @@ from __future__ import annotations
 from crossdock.clock import Clock, new_id
 from crossdock.manage.actor import Actor
 from crossdock.manage.event_documents import delivery_document
+from crossdock.manage.notification_documents import changes_document, integrations_told
 from crossdock.manage.ports import Stages
 from crossdock.model.errors import Conflict, NotFound
 from crossdock.model.outcome import Json
 from crossdock.store import Store
 from crossdock.store.deliveries import resend
 from crossdock.store.events import DeliveryRow, show_delivery
+from crossdock.store.notifications import show_notification
+from crossdock.store.webhooks import integration_names
 
 
 class Deliveries:
@@ -20,9 +23,15 @@ class Deliveries:
         self._stages = stages
 
     async def show(self, actor: Actor, delivery_id: str) -> Json:
-        """A delivery with all its tries; NotFound when the workspace has no such one."""
+        """A delivery with all its tries, and what it tells; NotFound when the workspace has no such one."""
         actor.require("viewer")
-        return delivery_document(await self._find(actor, delivery_id))
+        found = await self._find(actor, delivery_id)
+        told = await self._store.read(show_notification, actor.workspace_id, delivery_id) if found.webhook_id else None
+        changes: list[Json] = []
+        if told is not None:
+            names = await self._store.read(integration_names, actor.workspace_id, integrations_told([told]))
+            changes = changes_document(told, names)
+        return {**delivery_document(found), "webhook_id": found.webhook_id, "changes": changes}
 
     async def resend(self, actor: Actor, delivery_id: str) -> Json:
         """Send the same message again as a new delivery, without a time limit; Conflict while the old one is due."""

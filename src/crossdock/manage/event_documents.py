@@ -242,10 +242,18 @@ def attempt_document(attempt: AttemptRow) -> Json:
         "started_at": format_instant(attempt.started_at),
         "finished_at": format_instant(attempt.finished_at),
         "duration_ms": round((attempt.finished_at - attempt.started_at) / 1_000, 3),
-        "request": {"headers": pairs_document(json.loads(attempt.request_headers))},
+        "request": _sent_document(attempt),
         "response": response,
         "error": attempt.error,
     }
+
+
+def _sent_document(attempt: AttemptRow) -> Json:
+    """What was sent. The body of a reply is not kept: it can be made anew from its event."""
+    headers = pairs_document(json.loads(attempt.request_headers))
+    if attempt.request_body is None:
+        return {"headers": headers}
+    return {"headers": headers, "body": attempt.request_body.decode(errors="replace")}
 
 
 def _next_try(delivery: DeliveryRow) -> str | None:

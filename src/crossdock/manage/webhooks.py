@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,12 @@ from crossdock.manage.actor import Actor
 from crossdock.manage.credentials import Secrets
 from crossdock.manage.documents import check_size
 from crossdock.manage.merge import merge_patch
+from crossdock.manage.notification_documents import (
+    integrations_told,
+    notification_line,
+    standing_document,
+    template_document,
+)
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
 from crossdock.manage.refusals import invalid
 from crossdock.manage.revisions import check_revision
@@ -22,10 +28,13 @@ from crossdock.model.errors import Conflict, FieldError, NotFound
 from crossdock.model.outcome import Json
 from crossdock.model.time import format_instant
 from crossdock.notices.payload import PAYLOAD_SCHEMA, mock_digest, mock_payload, mock_recovery
+from crossdock.notices.ready_made import READY_MADE
 from crossdock.notices.sending import NoticeSender, invocation_document
 from crossdock.notices.webhook import WebhookIdentity, read_webhook
 from crossdock.store import Store
 from crossdock.store.named import NameTaken, Overtaken
+from crossdock.store.notice_deliveries import WebhookRecord, read_records
+from crossdock.store.notifications import held_notices_of_each, list_notifications
 from crossdock.store.webhooks import (
     StoredWebhook,
     WebhookFilter,
@@ -40,8 +49,13 @@ from crossdock.store.webhooks import (
 )
 from crossdock.vault import Vault
 
-READ_ONLY = frozenset({"id", "revision", "created_at", "updated_at", "filtered_integrations", "warnings"})
+READ_ONLY = frozenset(
+    {"id", "revision", "created_at", "updated_at", "filtered_integrations", "status", "held", "warnings"}
+)
 """Fields that Crossdock sets; a change that carries them, as one made from a GET does, may leave them in."""
+
+SHOWN_HELD = 20
+"""How many held notices a webhook's document shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +141,24 @@ class Webhooks:
         now = self._ports.now()
         examples = {"change": mock_payload(now), "recovery": mock_recovery(now), "digest": mock_digest(now)}
         return {"schema": PAYLOAD_SCHEMA, "examples": examples}
+
+    async def deliveries(
+        self, actor: Actor, webhook_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> Page:
+        """What was sent to the webhook, or waits to be, the newest first; `Deliveries.show` tells of the tries."""
+        actor.require("viewer")
+        size, before = check_limit(limit), read_text_cursor(cursor)
+        await self.stored(actor, webhook_id)
+        rows = await self._ports.store.read(
+            list_notifications, actor.workspace_id, webhook_id, limit=size + 1, before=before
+        )
+        names = await self._names_of(actor, integrations_told(rows))
+        return cut_page(rows, size, lambda row: row.delivery.id, lambda row: notification_line(row, names))
+
+    def templates(self, actor: Actor) -> list[Json]:
+        """What webhooks for well-known services begin with."""
+        actor.require("viewer")
+        return [template_document(one) for one in READY_MADE]
 
     # --- for the use cases beside this one ---------------------------------------------------------------------------
 
@@ -215,9 +247,22 @@ class Webhooks:
 
     async def _documents(self, actor: Actor, rows: Sequence[StoredWebhook]) -> dict[str, Json]:
         """The documents of these webhooks by id."""
+        read = self._ports.store.read
+        ids = [stored.row.id for stored in rows]
+        records, held = await read(read_records, ids), await read(held_notices_of_each, ids, SHOWN_HELD)
         filtered = {one for stored in rows for one in stored.row.document["filters"]["integrations"]}
-        names = await self._ports.store.read(integration_names, actor.workspace_id, filtered) if filtered else {}
-        return {stored.row.id: self._document(stored, names) for stored in rows}
+        names = await self._names_of(actor, filtered | {one.integration_id for found in held.values() for one in found})
+        documents: dict[str, Json] = {}
+        for stored in rows:
+            own = stored.row.id
+            document = self._document(stored, names)
+            document["warnings"] += failing_warnings(records.get(own))
+            documents[own] = {**document, **standing_document(records.get(own), held[own], names)}
+        return documents
+
+    async def _names_of(self, actor: Actor, ids: Collection[str]) -> dict[str, str]:
+        wanted = {one for one in ids if one}
+        return await self._ports.store.read(integration_names, actor.workspace_id, wanted) if wanted else {}
 
     def _document(self, stored: StoredWebhook, names: Mapping[str, str]) -> Json:
         row = stored.row
@@ -249,6 +294,15 @@ def warnings(row: WebhookRow, names: Mapping[str, str]) -> list[str]:
     if gone and len(gone) == len(document["filters"]["integrations"]):
         found.append("It is told nothing: no integration of its filters is there any more.")
     return found
+
+
+def failing_warnings(record: WebhookRecord | None) -> list[str]:
+    """That nobody hears of it: what a webhook can't tell about itself."""
+    if record is None or record.failing_since is None:
+        return []
+    tries = "try" if record.failures == 1 else f"{record.failures} tries"
+    since, error = format_instant(record.failing_since), record.last_error or "no reason was given"
+    return [f"It has not been told anything since {since} ({tries}): {error}. Test it and correct what is wrong."]
 
 
 def _replaced_whole(row: WebhookRow, patch: Json) -> tuple[str, ...]:

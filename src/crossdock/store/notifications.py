@@ -89,6 +89,11 @@ class HeldRow:
     reason: HoldReason
 
 
+def held_notices_of_each(connection: Connection, webhook_ids: Sequence[str], limit: int) -> dict[str, list[HeldRow]]:
+    """What is held for each of these webhooks, up to `limit` of it."""
+    return {webhook_id: held_notices_of(connection, webhook_id, limit) for webhook_id in webhook_ids}
+
+
 def held_notices_of(connection: Connection, webhook_id: str, limit: int = 100) -> list[HeldRow]:
     """What is held for a webhook, that which is due first in front."""
     query = select(held_notice).where(held_notice.c.webhook_id == webhook_id).order_by(held_notice.c.due_at)

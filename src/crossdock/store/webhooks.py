@@ -26,6 +26,7 @@ from crossdock.store.named import (
     lost_race,
     page_by_name,
 )
+from crossdock.store.notice_deliveries import forget_record
 from crossdock.store.schema import integration, workspace
 from crossdock.store.schema import notification_webhook as webhooks
 from crossdock.store.secrets import CREDENTIALS, SecretRow, drop_secrets_of, secrets_by_owner
@@ -105,6 +106,7 @@ def delete_webhook(connection: Connection, workspace_id: str, webhook_id: str, n
     if lock_named(connection, webhooks, workspace_id, webhook_id) is None:
         return False
     drop_notices_of(connection, webhook_id, now, REMOVED)
+    forget_record(connection, webhook_id)
     drop_secrets_of(connection, webhook_id)
     connection.execute(delete(webhooks).where(webhooks.c.id == webhook_id))
     touch(connection)

@@ -11,7 +11,14 @@ from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
 from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, OptionalJsonBody, Who, refuse_the_unexpected
 from crossdock.api.use_cases import Cases
-from crossdock.api.webhook_documents import NotificationWebhook, PayloadSchema, WebhookTested
+from crossdock.api.webhook_documents import (
+    NotificationWebhook,
+    PayloadSchema,
+    ReadyMadeWebhook,
+    WebhookDelivery,
+    WebhookTested,
+)
+from crossdock.manage.paging import Page
 from crossdock.manage.webhook_documents import NotificationWebhookPart
 
 routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["notification webhooks"])
@@ -51,6 +58,12 @@ async def show_payload_schema(cases: Cases, who: Who) -> Response:
     return answer(cases.webhooks.payload_schema(who))
 
 
+@routes.get("/notification-webhooks/templates", **reads(PageOf[ReadyMadeWebhook]))
+async def list_ready_made_webhooks(cases: Cases, who: Who) -> Response:
+    """What webhooks for well-known services begin with: Slack, Microsoft Teams, PagerDuty, Datadog, Opsgenie."""
+    return answer_page(Page(cases.webhooks.templates(who)))
+
+
 @routes.get("/notification-webhooks/{webhook_id}", **reads(NotificationWebhook))
 async def show_notification_webhook(cases: Cases, who: Who, webhook_id: str) -> Response:
     """The whole document, without secrets."""
@@ -77,3 +90,11 @@ async def delete_notification_webhook(cases: Cases, who: Who, webhook_id: str) -
 async def test_notification_webhook(cases: Cases, who: Who, webhook_id: str, document: OptionalJsonBody) -> Response:
     """Send made-up data once, and tell what was sent and answered. A body is merged first and not saved."""
     return answer(await cases.webhooks.test(who, webhook_id, document))
+
+
+@routes.get("/notification-webhooks/{webhook_id}/deliveries", **reads(PageOf[WebhookDelivery]))
+async def list_webhook_deliveries(
+    cases: Cases, who: Who, webhook_id: str, limit: Limit = PAGE, cursor: Cursor = None
+) -> Response:
+    """What was sent to it, or waits to be, the newest first."""
+    return answer_page(await cases.webhooks.deliveries(who, webhook_id, limit=limit, cursor=cursor))
