@@ -14,6 +14,7 @@ import minijinja
 
 from crossdock.expressions.filters import GUARD_FILTERS, OWN_FILTERS, REMOVED_FILTERS, REMOVED_FUNCTIONS
 from crossdock.expressions.paths import explain_missing, names_in
+from crossdock.expressions.patience import check_time
 from crossdock.expressions.source import Code, Text, guarded
 from crossdock.expressions.views import as_json, as_text, view
 from crossdock.model.expression import OUTPUT_BYTES, ExpressionError
@@ -39,6 +40,7 @@ class EngineCode:
         self._engine = _Engine("{{ " + guarded(code) + " }}", self._capture, FUEL)
 
     def evaluate(self, names: Mapping[str, Json]) -> Json:
+        check_time()
         context = _context(self._roots, names)
         with self._lock:
             self._values.clear()
@@ -69,6 +71,7 @@ class EngineTemplate:
         self._engine = _Engine(source, self._write, fuel)
 
     def evaluate(self, names: Mapping[str, Json]) -> str:
+        check_time()
         context = _context(self._roots, names)
         with self._lock:
             self._size = 0
@@ -85,6 +88,7 @@ class EngineTemplate:
         return next((code for end, code in self._places if place < end), self._places[-1][1])
 
     def _write(self, value: Any) -> str:
+        check_time()
         text = as_text(value)
         self._size += len(text)
         if self._size > OUTPUT_BYTES:

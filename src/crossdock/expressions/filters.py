@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from crossdock.expressions.patience import check_time
 from crossdock.expressions.views import as_json, as_text, view
 from crossdock.model.expression import OUTPUT_BYTES, ExpressionError
 from crossdock.model.outcome import Json
@@ -194,6 +195,7 @@ def _viewed(own: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(own)
     def give(*args: Any, **kwargs: Any) -> Any:
+        check_time()
         return view(own(*args, **kwargs))
 
     return give

@@ -38,6 +38,9 @@ def crossings_in(codes: Sequence[Code], place: str, secret_names: Collection[str
     """The lists that the expressions of one text go through, by their paths; TemplateRefused for what is not there."""
     for name in locals_of(codes) & frozenset(NAMES):
         raise TemplateRefused(place, f"{name!r} is a name of the payload; give the loop's elements another one")
+    if any(token.kind == "name" and token.text == "range" for code in codes for token in code.tokens):
+        # a long list costs much and says nothing: what is told comes from the payload
+        raise TemplateRefused(place, "range(...) is not there in body templates; go through a list of the payload")
     crossings: dict[Path, Crossing] = {}
     elements: dict[str, _Schema | None] = {}
     for code in codes:

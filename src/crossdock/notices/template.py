@@ -7,7 +7,6 @@ that element for each item: the innermost such list around an expression goes th
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -15,6 +14,7 @@ from typing import TypeAlias
 import msgspec
 
 from crossdock.expressions import Uncompilable, compile_value
+from crossdock.expressions.patience import check_time, within
 from crossdock.expressions.source import has_code, read_text
 from crossdock.model.expression import ExpressionError
 from crossdock.model.outcome import Json
@@ -26,7 +26,7 @@ __all__ = ["OUTPUT_BYTES", "Template", "TemplateFailed", "TemplateRefused", "com
 
 OUTPUT_BYTES = 1024 * 1024
 RENDER_SECONDS = 2.0
-"""How long one rendering may take in all. What one expression may take is bounded by the engine."""
+"""How long one rendering may take in all."""
 MAX_DEPTH = 64
 
 _encode = msgspec.json.Encoder().encode
@@ -49,7 +49,8 @@ class Template:
         """The body for a payload: JSON text in UTF-8. TemplateFailed when it is not to be had."""
         names = _encodable({**payload, "secrets": dict(secrets)})
         try:
-            body = _encode(self._render(names, _Spent()))
+            with within(RENDER_SECONDS):
+                body = _encode(self._render(names, _Spent()))
         except ExpressionError as error:
             raise TemplateFailed(str(error)) from None
         except (UnicodeEncodeError, OverflowError, RecursionError):
@@ -96,20 +97,18 @@ _TOO_LARGE = f"{ROOT}: it gives more than {OUTPUT_BYTES // 1024**2} MiB; leave s
 
 
 class _Spent:
-    """What a rendering has cost so far."""
+    """How much a rendering has given so far."""
 
-    __slots__ = ("_characters", "_until")
+    __slots__ = ("_characters",)
 
     def __init__(self) -> None:
         self._characters = 0
-        self._until = time.perf_counter() + RENDER_SECONDS
 
     def add(self, characters: int) -> None:
+        check_time(ROOT)
         self._characters += characters
         if self._characters > OUTPUT_BYTES:
             raise ExpressionError(_TOO_LARGE)
-        if time.perf_counter() > self._until:
-            raise ExpressionError(f"{ROOT}: this takes longer than {RENDER_SECONDS:g} s; make it simpler")
 
 
 _Render: TypeAlias = Callable[[Mapping[str, Json], _Spent], Json]
@@ -154,7 +153,7 @@ class _Compiler:
 
         def render(names: Mapping[str, Json], spent: _Spent) -> Json:
             value = evaluate(names)
-            spent.add(len(value) if isinstance(value, str) else len(_encode(value)))
+            spent.add(len(value) + 2 if isinstance(value, str) else len(_encode(value)))
             return value
 
         return _Part(render, crossings)
