@@ -258,6 +258,8 @@ async def test_nodes_that_judge_at_once_lose_nothing_and_count_nothing_twice(pg_
     watched = [Watched(f"int_{n}", HealthRules(window=1_000, error_failures=1_000)) for n in range(4)]
     clock = HeldClock()
     judges = [Judge(store, clock) for store in pg_pair]
+    for one in watched:
+        await judges[0].store.write(add_missing, one.integration_id)
 
     async def work(judge: Judge) -> None:
         for number in range(40):

@@ -28,9 +28,9 @@ T = TypeVar("T")
 
 TOGETHER_SECONDS = 0.1
 """What ends within this time is looked at together."""
-RESTING_SHARE = 10
+RESTING_SHARE = 4
 """How many times as long as it took is rested after a look: the writer is there for the runs."""
-LONGEST_REST_SECONDS = 2.0
+LONGEST_REST_SECONDS = 1.0
 EVALUATED_AT_ONCE = 50
 """Integrations that are judged in one transaction."""
 LOOKED_AT_ONCE = 250
