@@ -10,6 +10,7 @@ from crossdock.cli import (
     configuration,
     connections,
     events,
+    health,
     integrations,
     jobs,
     lanes,
@@ -19,6 +20,7 @@ from crossdock.cli import (
     test,
     tokens,
     transfer,
+    webhooks,
     what_if,
     workflows,
 )
@@ -49,12 +51,14 @@ app.command(rich_help_panel=_SETUP)(configuration.apply)
 app.command(rich_help_panel=_SETUP)(configuration.export)
 app.add_typer(integrations.app, name="integrations", rich_help_panel=_SETUP)
 app.add_typer(connections.app, name="connections", rich_help_panel=_SETUP)
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel=_SETUP)
 app.add_typer(workflows.app, name="workflow", rich_help_panel=_SETUP)
 app.add_typer(tokens.app, name="token", rich_help_panel=_SETUP)
 app.command(rich_help_panel=_WORK)(send.send)
 app.add_typer(events.app, name="events", rich_help_panel=_WORK)
 app.command(rich_help_panel=_WORK)(nodes.backlog)
 app.add_typer(lanes.app, name="lanes", rich_help_panel=_WORK)
+app.add_typer(health.app, name="health", rich_help_panel=_WORK)
 app.command("test", rich_help_panel=_WORK)(test.try_workflow)
 app.command("what-if", rich_help_panel=_WORK)(what_if.what_if)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=_WORK)
