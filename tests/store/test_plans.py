@@ -45,14 +45,17 @@ from crossdock.store.lanes import (
     release_run,
 )
 from crossdock.store.nodes import unregistered_holders
-from crossdock.store.retention import cancel_runs_of, forget_events, removed_integrations
+from crossdock.store.notice_deliveries import NoticeClaim
+from crossdock.store.notifications import list_notifications, show_notification
+from crossdock.store.retention import cancel_runs_of, forget_events, forget_notifications, removed_integrations
 from crossdock.store.run_look import look_for_runs
 from crossdock.store.settle import Checkpoint
 from crossdock.store.status import read_status
+from crossdock.store.telling import drop_notices_of
 from tests.support.held import START, HeldClock
 from tests.support.runs import NODE, OTHER_NODE, Runs, a_step, add_integration, an_entry, an_event, settle_of
 
-LARGE = ("run", "event", "journal", "delivery", "attempt")
+LARGE = ("run", "event", "journal", "delivery", "attempt", "notification")
 SMALL_INDEXES = {
     index.name
     for table in schema.metadata.tables.values()
@@ -96,6 +99,17 @@ def _add_finished(connection: Connection) -> None:
     connection.execute(insert(schema.run), [{"event_id": one, **run} for one in ids])
     connection.execute(insert(schema.journal), [{"event_id": one, "position": 0, "steps": "[]"} for one in ids])
     connection.execute(insert(schema.delivery), [{"id": f"dlv_{one}", "event_id": one, **reply} for one in ids])
+    told = {**reply, "kind": "notification", "integration_id": "", "webhook_id": "nwh_1"}
+    notices = [f"dlv_{n:012x}" for n in range(FINISHED)]
+    connection.execute(insert(schema.delivery), [{"id": one, **told} for one in notices])
+    about = {"webhook_id": "nwh_1", "integration_id": "int_a", "change_ids": "[]"}
+    connection.execute(insert(schema.notification), [{"delivery_id": one, **about} for one in notices])
+    webhook = {"workspace_id": "ws_1", "active": True, "revision": 1, "created_at": 0, "updated_at": 0}
+    both = [{"id": one, "name": one, "document": "{}", **webhook} for one in ("nwh_1", "nwh_2")]
+    connection.execute(insert(schema.notification_webhook), both)
+    waiting = {**told, "state": "queued", "due_at": START, "created_at": START, "finished_at": None, "attempts": 0}
+    connection.execute(insert(schema.delivery), [{**waiting, "id": f"dlv_f{n}"} for n in range(5)])
+    connection.execute(insert(schema.notification), [{**about, "delivery_id": f"dlv_f{n}"} for n in range(5)])
 
 
 def _pretend_more(connection: Connection) -> None:
@@ -181,6 +195,7 @@ async def test_the_hot_changes_read_no_whole_table(store: Store, full: Runs) -> 
         LaneRelease("int_a:k", "t"),
         Claim("int_a", NODE, ("t1", "t2"), now),
         DeliveryClaim("int_a", NODE, ("t1", "t2"), now),
+        NoticeClaim("nwh_1", NODE, ("t3", "t4"), now),
     ]
     for change in changes:
         assert await store.write(scans, lambda connection, c=change: type(c).record(connection, [c])) == []
@@ -236,6 +251,9 @@ async def test_operators_and_callers_read_no_whole_table(store: Store, full: Run
         lambda c: bite_of_events(c, "ws_1", EventFilter(integration_id="int_b"), limit=20, after="evt_0"),
         lambda c: bite_of_events(c, "ws_1", EventFilter(states=(RunState.FAILED,), received_before=now), limit=20),
         lambda c: position_before_last(c, "int_b", 20),
+        lambda c: list_notifications(c, "ws_1", "nwh_1", limit=20, before="dlv_9"),
+        lambda c: show_notification(c, "ws_1", "dlv_f1"),
+        lambda c: drop_notices_of(c, "nwh_1", now, "it was switched off"),
     ]
     for look in looks:
         assert await store.write(scans, look) == []
@@ -246,6 +264,7 @@ async def test_retention_reads_only_what_it_forgets(store: Store, full: Runs) ->
         lambda c: removed_integrations(c),
         lambda c: forget_events(c, "int_a", later(START, -1_900), 9),
         lambda c: cancel_runs_of(c, "int_b", full.now, 9),
+        lambda c: forget_notifications(c, later(START, -1_900), 9, "dlv_0000"),
     ]
     for look in looks:
         assert await store.write(scans, look) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, update
 
 from crossdock.model.states import RunMove
 from crossdock.model.time import later
@@ -18,10 +18,13 @@ from crossdock.store.retention import (
     forget_dedupe_keys,
     forget_events,
     forget_lanes,
+    forget_notifications,
     removed_integrations,
 )
 from crossdock.store.settle import NewReply
 from tests.support.held import HeldClock
+from tests.support.notices import Board, a_change
+from tests.support.replies import Ledger
 from tests.support.runs import NODE, Runs, a_step, add_integration, an_entry, count
 
 TABLES = ("event", "run", "journal", "delivery", "attempt")
@@ -217,3 +220,26 @@ async def test_tables_and_indexes_stay_flat_while_events_come_and_go(store: Stor
     settled, last = seen[3], seen[-1]
     grown = {name: (settled[name], size) for name, size in last.items() if size > settled[name] * 1.25 + 65_536}
     assert grown == {}
+
+
+async def test_ended_notifications_are_forgotten_with_what_they_told_and_their_tries(
+    store: Store, clock: HeldClock
+) -> None:
+    board = Board(store, Ledger(store))
+    await board.webhook()
+    await board.change(a_change(), now=clock.now)
+    old = await board.delivery()
+    await store.write(_end, old, clock.now)
+    await store.write(add_attempt, old)
+    await board.change(a_change(), now=clock.advance(100), damping=0.0)
+
+    assert await store.write(forget_notifications, later(clock.now, -100), 9) == Slice(0, None)
+    assert await store.write(forget_notifications, later(clock.now, 3_650 * 86_400.0), 9) == Slice(1, None)
+
+    assert await counts(store) == (0, 0, 0, 1, 0)
+    assert len(await board.told()) == 1
+
+
+def _end(connection: Connection, delivery_id: str, now: int) -> None:
+    ended = update(schema.delivery).where(schema.delivery.c.id == delivery_id)
+    connection.execute(ended.values(state="delivered", finished_at=now))

@@ -95,13 +95,13 @@ class DeliveryState(StrEnum):
     RETRYING = "retrying"
     """Its last attempt failed in passing; the next one starts at `due_at`."""
     DELIVERED = "delivered"
-    """The target answered 2xx. Final."""
+    """The target answered 2xx; a notification webhook, what its response validators want, too. Final."""
     FAILED = "failed"
     """The target refused it, or the attempts are used up. Final."""
     EXPIRED = "expired"
     """Its time ran out before it could be delivered. Final."""
     CANCELED = "canceled"
-    """Its target was removed while it waited. Final."""
+    """Whose it is was removed, or switched off, while it waited. Final."""
 
 
 class DeliveryMove(StrEnum):
@@ -112,7 +112,7 @@ class DeliveryMove(StrEnum):
     RESCUE = "rescue"
     """Its node is dead; it is sent again, with the same idempotency key."""
     DELIVER = "deliver"
-    """The target answered 2xx."""
+    """The target answered 2xx; a notification webhook, what its response validators want, too."""
     FAIL = "fail"
     """The target refused it, its address is forbidden, or the last attempt failed."""
     RETRY = "retry"
@@ -120,7 +120,7 @@ class DeliveryMove(StrEnum):
     EXPIRE = "expire"
     """Its time is over, whether it waits or is being sent."""
     CANCEL = "cancel"
-    """Its integration was removed while it waited."""
+    """Its integration, or notification webhook, was removed or switched off while it waited."""
 
 
 _WAITING_DELIVERY = frozenset({DeliveryState.QUEUED, DeliveryState.RETRYING})

@@ -156,9 +156,9 @@ def event_ids(wanted: EventFilter) -> Select[Any]:
     return query
 
 
-def first_id_at(moment: Instant) -> str:
-    """No event id of this moment or later sorts before this text: UUIDv7 begins with milliseconds (RFC 9562)."""
-    return f"evt_{max(moment, 0) // 1_000:012x}"
+def first_id_at(moment: Instant, prefix: str = "evt") -> str:
+    """No id of this moment or later sorts before this text: UUIDv7 begins with milliseconds (RFC 9562)."""
+    return f"{prefix}_{max(moment, 0) // 1_000:012x}"
 
 
 def conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:

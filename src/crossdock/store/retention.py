@@ -60,6 +60,23 @@ def _delete(connection: Connection, ids: list[str]) -> None:
     connection.execute(delete(event).where(event.c.id.in_(ids)))
 
 
+def forget_notifications(connection: Connection, before: Instant, limit: int, after: str = "") -> Slice:
+    """Delete the ended ones of up to `limit` notifications that were made before an instant, with their tries. Their
+    ids bound what is looked at, as in `forget_events`.
+    """
+    told = schema.notification
+    old = (told.c.delivery_id > after, told.c.delivery_id < first_id_at(before + CLOCK_STEP, "dlv"))
+    looked_at = select(told.c.delivery_id).where(*old).order_by(told.c.delivery_id).limit(limit)
+    found = list(connection.execute(looked_at).scalars())
+    past = (delivery.c.id.in_(found), delivery.c.created_at < before, delivery.c.finished_at.is_not(None))
+    ids = list(connection.execute(select(delivery.c.id).where(*past)).scalars())
+    if ids:
+        for table in (schema.attempt, told):
+            connection.execute(delete(table).where(table.c.delivery_id.in_(ids)))
+        connection.execute(delete(delivery).where(delivery.c.id.in_(ids)))
+    return Slice(len(ids), found[-1] if len(found) == limit else None)
+
+
 def forget_dedupe_keys(connection: Connection, now: Instant, limit: int) -> int:
     """Delete up to `limit` dedupe keys whose window is over; how many."""
     dedupe = schema.dedupe

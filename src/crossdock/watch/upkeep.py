@@ -24,6 +24,7 @@ from crossdock.store.retention import (
     forget_health,
     forget_health_of_removed,
     forget_lanes,
+    forget_notifications,
     oldest_health,
     removed_integrations,
 )
@@ -113,8 +114,14 @@ class Upkeep:
         after: str | None = ""
         while after is not None:
             after = (await self._store.write(forget_lanes, later(now, -LANE_KEPT_SECONDS), SLICE, after)).after
+        await self._forget_notifications(later(now, -self._retention))
         if removed:
             observe.emit(observe.RETENTION_SWEPT, events=removed)
+
+    async def _forget_notifications(self, before: Instant) -> None:
+        after: str | None = ""
+        while after is not None:
+            after = (await self._store.write(forget_notifications, before, SLICE, after)).after
 
     async def forget_health(self) -> None:
         """Delete what tells of health long ago, and all that tells of that of removed integrations."""
