@@ -31,6 +31,8 @@ SECRET = "s3cret-token/with+signs"
 SIGNING_SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 KEYED = '{"key": "{{ secrets.routing_key }}", "status": "{{ data.status }}"}'
 
+SHARED = '{"name": "{{ data.name | lower }}", "text": "{% if data %}{{ data.name }}!{% endif %}"}'
+
 
 def webhook_to(url: str, secrets: dict[str, str] | None = None, **document: Any) -> NotificationWebhook:
     identity = WebhookIdentity("nwh_1", "default", "Operations", 1, True)
@@ -105,6 +107,18 @@ async def test_headers_of_the_caller_go_along(caller: HttpCaller, system: System
     await NoticeSender(caller).send(webhook_to(system.url), mock_payload(NOW), "dlv_1", NOW, headers=(trace,))
 
     assert system.requests[0].headers["traceparent"] == trace[1]
+
+
+async def test_webhooks_with_the_same_template_send_what_is_theirs(caller: HttpCaller, system: System) -> None:
+    webhooks = [webhook_to(f"{system.url}/{number}", body_template=SHARED) for number in range(50)]
+    payload = mock_payload(NOW)
+    payloads = [payload | {"data": payload["data"] | {"name": f"ERP {number}"}} for number in range(50)]
+
+    await asyncio.gather(*(send(caller, webhook, one) for webhook, one in zip(webhooks, payloads, strict=True)))
+
+    bodies = {request.path: json.loads(request.body) for request in system.requests}
+    assert bodies == {f"/{number}": {"name": f"erp {number}", "text": f"ERP {number}!"} for number in range(50)}
+    assert all(webhook.template is webhooks[0].template for webhook in webhooks)
 
 
 # --- credentials ---------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ that element for each item: the innermost such list around an expression goes th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -78,7 +79,12 @@ def compile_template(text: str, secret_names: Collection[str] = ()) -> Template:
 
 def load_template(text: str, secret_names: Collection[str] = ()) -> Template:
     """Compile a template that was tried when it was saved; TemplateRefused all the same when it can't be compiled."""
-    part = _Compiler(frozenset(secret_names)).tree(read_template_text(text), "", 0)
+    return _load(text, frozenset(secret_names))
+
+
+@functools.lru_cache(maxsize=64)  # many webhooks have one of a few templates
+def _load(text: str, secret_names: frozenset[str]) -> Template:
+    part = _Compiler(secret_names).tree(read_template_text(text), "", 0)
     for crossing in part.crossings.values():
         raise TemplateRefused(
             crossing.place,
