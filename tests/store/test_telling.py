@@ -14,10 +14,12 @@ import pytest
 from sqlalchemy import Connection, delete, func, select
 
 from crossdock.clock import new_id
+from crossdock.model.delivery import LeasedNotice
 from crossdock.model.states import DeliveryState
 from crossdock.model.time import later
 from crossdock.store import Store, schema
 from crossdock.store.database import Database, open_database
+from crossdock.store.notice_deliveries import NoticeClaim
 from crossdock.store.telling import (
     drop_notices_about,
     drop_notices_of,
@@ -356,3 +358,39 @@ def _rewrite(connection: Connection, webhook_id: str, document: Any) -> None:
 
 def _is(webhook_id: str) -> Any:
     return schema.notification_webhook.c.id == webhook_id
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_two_nodes_claim_what_a_webhook_is_owed_once_and_in_order(
+    board: Board, clock: HeldClock, database_url: str
+) -> None:
+    await board.webhook()
+    for number in range(20):
+        await board.change(a_change(WARNING, integration_id=f"int_{number}"), now=clock.now)
+        await board.change(a_change(ERROR, WARNING, integration_id=f"int_{number}"), now=clock.now)
+
+    claimed = await asyncio.to_thread(_claim_twice, database_url, clock.now)
+
+    assert len(claimed) == len({one.id for one in claimed}) == 20
+    assert {one.notice.changes[0].status for one in claimed} == {WARNING}
+
+
+def _claim_twice(database_url: str, now: int) -> list[LeasedNotice]:
+    """Two connections that begin at the same moment."""
+    databases = [open_database(database_url) for _ in range(2)]
+    barrier, claimed = threading.Barrier(2, timeout=20), []
+
+    def claim(number: int) -> None:
+        with transaction(databases[number]) as connection:
+            barrier.wait()
+            tokens = tuple(f"{number}-{n}" for n in range(20))
+            claimed.extend(NoticeClaim.record(connection, [NoticeClaim("nwh_1", f"node_{number}", tokens, now)])[0])
+
+    threads = [threading.Thread(target=claim, args=(number,)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for database in databases:
+        database.dispose()
+    return claimed
