@@ -214,10 +214,15 @@ class Node:
         replies = Replies(store, catalog, self.sender, sources=sources, tracer=tracer)
         site = self.settings.url_at(self.settings.port)
         notices = Notices(store, catalog, NoticeSender(self.caller), sources=sources, site=site)
-        self.deliver = DeliverStage(store, replies, notices, self.metrics, sources=sources, signals=self.signals)
-        settling = Settling(
-            catalog, self.deliver, announce, self.metrics, sources=sources, ended=lambda: self.health.bell.set()
+        signals = self.signals
+
+        def ended() -> None:
+            self.health.something_ended()
+
+        self.deliver = DeliverStage(
+            store, replies, notices, self.metrics, sources=sources, signals=signals, ended=ended
         )
+        settling = Settling(catalog, self.deliver, announce, self.metrics, sources=sources, ended=ended)
         self.run = RunStage(
             Surroundings(store, catalog, self.outside, settling, announce, self.metrics, sources, self.signals, tracer)
         )
@@ -244,6 +249,7 @@ class Node:
             self.deliver.wake,
             clock=system_now,
             damping_seconds=self.settings.notification_damping,
+            poll_seconds=lambda: self.signals.poll_seconds,
         )
         self.liveness = Liveness(
             self.store,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -75,13 +75,16 @@ class DeliverStage:
         sources: Sources,
         signals: Signals | None = None,
         retry: RetryPolicy = REPLY_RETRY,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
+        """`ended` is called for each delivery that has ended: it is quick."""
         self._store = store
         self._replies = replies
         self._notices = notices
         self._observe = observe
         self._sources = sources
         self._signals = signals or Signals()
+        self._tell_ended = ended
         self._judge = Judge(retry, sources)
         self._queue = SendQueue()
         self._held = HeldLeases()
@@ -220,6 +223,7 @@ class DeliverStage:
             self._lookout.due(settle.due_at)
 
     def _ended(self, delivery: LeasedDelivery, state: DeliveryState, settle: AttemptSettle) -> None:
+        self._tell_ended()
         self._observe.delivery_finished(delivery.kind, state, seconds_between(delivery.created_at, settle.now))
         if is_debugging():
             emit(DELIVERY_ENDED, **_telling(delivery), state=state.value, error_text=settle.error)

@@ -51,7 +51,9 @@ class HealthWatch:
         *,
         clock: Clock,
         damping_seconds: float,
+        poll_seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`poll_seconds` says how often to ask for what others left behind, when nothing has ended here."""
         self._store = store
         self._catalog = catalog
         self._metrics = metrics
@@ -60,12 +62,20 @@ class HealthWatch:
         self._means = Means(new_id, damping_seconds)
         self.bell = asyncio.Event()
         """An alarm that is set when a run or a reply has ended here."""
+        self._poll_seconds = poll_seconds
+        self._has_ended = False
+        self._look_at = float("-inf")
         self._snapshot: Snapshot | None = None
         self._watched: Mapping[str, Watched] = {}
         self._changed: set[str] = set()
         """Integrations whose settings have changed since they were judged."""
         self._refused: set[str] = set()
         """Integrations that can't be judged."""
+
+    def something_ended(self) -> None:
+        """A run or a reply has ended here."""
+        self._has_ended = True
+        self.bell.set()
 
     # --- what ended ------------------------------------------------------------------------------------------------
 
@@ -74,6 +84,9 @@ class HealthWatch:
         await asyncio.sleep(TOGETHER_SECONDS)
         began = monotonic()
         self._read_settings()
+        if not (self._has_ended or self._changed or began >= self._look_at):
+            return
+        self._has_ended, self._look_at = False, began + self._poll_seconds()
         waiting = await self._store.read(integrations_with_outcomes)
         changed = set(self._changed)
         some = [self._watched[name] for name in sorted({*waiting, *changed}) if name in self._watched]
