@@ -38,7 +38,7 @@ BLOCK = re.compile(
 )
 EVENT = re.compile(r"evt_[0-9a-f]{32}")
 NEVER_THE_SAME = (
-    (re.compile(r"\b(int|key|dlv|tok|job)_[0-9a-f]{32}"), r"\1_ID"),
+    (re.compile(r"\b(int|key|dlv|tok|job|iss|nwh|hch)_[0-9a-f]{32}"), r"\1_ID"),
     (EVENT, "evt_ID"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "TIME"),
     (re.compile(r"\b\d+(\.\d+)? (ms|s|seconds)\b"), "AWHILE"),

@@ -14,14 +14,24 @@ from ruamel.yaml import YAML
 from crossdock.connectors import EXTERNAL_SYSTEMS
 from crossdock.manage.connection_documents import KINDS, ConnectionRules, read_connection_document
 from crossdock.manage.documents import HealthPart, IntegrationPart, RetryPart, read_document
+from crossdock.manage.webhook_documents import (
+    FiltersPart,
+    NotificationWebhookPart,
+    QuietHoursPart,
+    WebhookRules,
+    read_webhook_document,
+)
+from crossdock.manage.webhook_names import with_ids
 from crossdock.model.outcome import Json
 from crossdock.outbound.guard import Guard
 from tests.manage.conftest import RULES, trigger
 from tests.support.connections import SQLITE_FOLDER
+from tests.support.webhooks import SIGNING_SECRET
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 REFERENCE = DOCS / "reference" / "integration-document.md"
 CONNECTION_REFERENCE = DOCS / "reference" / "connection-document.md"
+WEBHOOK_REFERENCE = DOCS / "reference" / "notification-webhook-document.md"
 PAGES = (REFERENCE, DOCS / "guides" / "api-keys.md", DOCS / "guides" / "endpoints.md")
 
 
@@ -80,6 +90,46 @@ def test_every_connection_that_is_shown_is_accepted(page: Path) -> None:
     drafts = [read_connection_document(example, rules) for example in examples(page)]
 
     assert {draft.kind for draft in drafts} == {"http", "sql"}
+
+
+def webhook_specs(page: Path) -> list[Json]:
+    """The notification webhooks that a page shows as YAML, with ids in the place of names."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    filled = [re.sub(r"\$\{\w+_SIGNING_SECRET\}", SIGNING_SECRET, block) for block in blocks]
+    filled = [re.sub(r"\$\{\w+_URL\}", "https://x.example", block) for block in filled]
+    yaml = YAML(typ="safe")
+    documents = [one for block in filled for one in yaml.load_all(re.sub(r"\$\{\w+\}", "some-value", block))]
+    specs = [one["spec"] for one in documents if one["kind"] == "NotificationWebhook"]
+    return [with_ids(spec, {"int_1": "ERP"}, None) for spec in specs]
+
+
+@pytest.mark.parametrize("page", [WEBHOOK_REFERENCE, DOCS / "guides" / "notifications.md"], ids=lambda page: page.stem)
+def test_every_webhook_that_is_shown_is_accepted(page: Path) -> None:
+    rules = WebhookRules(Guard().check_url, {"int_1": "ERP"})
+
+    assert [read_webhook_document(spec, rules).name for spec in webhook_specs(page)]
+
+
+def test_the_table_of_webhooks_has_every_field_with_its_default() -> None:
+    section = WEBHOOK_REFERENCE.read_text(encoding="utf-8").split("\n## Fields\n")[1].split("\n## ")[0]
+    own = {
+        name.replace("from_", "from"): default
+        for name, default in fields(NotificationWebhookPart)
+        if not name.startswith("authentication.")
+    }
+
+    rows = re.findall(r"^\| `([a-z_.]+)` \| (`[^|]*`|) ?\|", section, re.MULTILINE)
+    written = {name: default.strip("`").replace('"', "'") for name, default in rows}
+    assert written == {name: shown(default) for name, default in own.items()}
+
+
+def test_the_complete_webhook_leaves_out_no_field() -> None:
+    [spec] = webhook_specs(WEBHOOK_REFERENCE)
+
+    assert spec.keys() == NotificationWebhookPart.model_fields.keys()
+    assert spec["quiet_hours"].keys() == {name.rstrip("_") for name in QuietHoursPart.model_fields}
+    assert spec["filters"].keys() == FiltersPart.model_fields.keys()
 
 
 def test_the_complete_connections_leave_out_no_field() -> None:

@@ -28,8 +28,14 @@ class ShownByDefault(TyperGroup):
     """`crossdock health ERP` is short for `crossdock health show ERP`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        is_named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
-        return super().parse_args(ctx, args if is_named else [SHOW, *args])
+        is_help = bool(args) and args[0] in ctx.help_option_names
+        return super().parse_args(ctx, args if is_help else self._named(args))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return super().resolve_command(ctx, self._named(args))
+
+    def _named(self, args: list[str]) -> list[str]:
+        return args if args and args[0] in self.commands else [SHOW, *args]
 
 
 app = typer.Typer(
