@@ -18,8 +18,9 @@ _until: ContextVar[float | None] = ContextVar("until", default=None)
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """What is evaluated inside raises ExpressionError when all of it takes longer than that."""
-    token = _until.set(time.perf_counter() + seconds)
+    """What is evaluated inside raises ExpressionError when all of it takes longer than that, or than a limit around."""
+    until, around = time.perf_counter() + seconds, _until.get()
+    token = _until.set(until if around is None else min(until, around))
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from crossdock.expressions.engine import EngineCode, EngineTemplate
 from crossdock.expressions.paths import Path, locals_of, missing_in_words, names_in, path_of, paths_in
+from crossdock.expressions.patience import within
 from crossdock.expressions.scope import Scope
 from crossdock.expressions.source import WORDS, Code, has_code, read_code, read_text
 from crossdock.expressions.views import as_json, as_text
@@ -20,6 +21,11 @@ from crossdock.model.outcome import Json
 MAX_TREE_DEPTH = 64
 MAX_EACH = 100_000
 """Elements that one `$each` goes through."""
+
+FEW_CODES = 8
+"""Expressions that the engine works out: so many are bounded well enough by what each of them may take."""
+TREE_SECONDS = 3.0
+"""How long all expressions of a tree with more of them may take."""
 
 RESERVED_NAMES = frozenset(NAMES) - {"item"}
 """Names that nothing may be laid over."""
@@ -61,6 +67,8 @@ def compile_value(
     """
     compiler = _Compiler(has_each, field, place)
     evaluate = compiler.tree(tree, field, frozenset(names), 0)
+    if compiler.engine_codes > FEW_CODES:
+        evaluate = _in_time(evaluate)
     return CompiledTree(evaluate, compiler.is_constant, frozenset(compiler.steps))
 
 
@@ -94,6 +102,7 @@ class _Compiler:
         self._place = place
         self.steps: set[str] = set()
         self.is_constant = True
+        self.engine_codes = 0
 
     def tree(self, tree: Json, field: str, names: frozenset[str], depth: int) -> Evaluate:
         if depth > MAX_TREE_DEPTH:
@@ -114,6 +123,7 @@ class _Compiler:
         try:
             read = read_text(text)
             self._note_references(tuple(read.codes), names)
+            self.engine_codes += sum(path_of(code) is None for code in read.codes)
             if len(read.parts) == 1 and isinstance(read.parts[0], Code) and read.parts[0].opening == "{{":
                 return self._placed(_code(read.parts[0]), field)
             if read.needs_template:
@@ -201,6 +211,14 @@ class _Compiler:
 def _code(code: Code) -> Evaluate:
     path = path_of(code)
     return EngineCode(code).evaluate if path is None else _reader(path)
+
+
+def _in_time(evaluate: Evaluate) -> Evaluate:
+    def evaluate_in_time(names: Mapping[str, Json]) -> Json:
+        with within(TREE_SECONDS):
+            return evaluate(names)
+
+    return evaluate_in_time
 
 
 def _constant(value: Json) -> Evaluate:
