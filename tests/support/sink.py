@@ -43,12 +43,13 @@ class Answer:
 
 
 class Sink:
-    """Answers 200 `{}` unless `answers` holds something: they are used up one by one."""
+    """Answers as `answer_to` says, `{}` with 200 by itself, unless there are `answers`: they are used up one by one."""
 
     def __init__(self) -> None:
         self.requests: list[Received] = []
         self.answers: deque[Answer] = deque()
         self.otherwise = Answer()
+        self.answer_to: Callable[[Received], Answer] = lambda _received: self.otherwise
         self.sender_of: Callable[[web.BaseRequest], str] = lambda _request: ""
         self._arrived = asyncio.Condition()
         self._runner: web.ServerRunner | None = None
@@ -91,7 +92,7 @@ class Sink:
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         received = Received(request.method, request.path, dict(request.query), headers, body, arrived_at, sender)
-        answer = self.answers.popleft() if self.answers else self.otherwise
+        answer = self.answers.popleft() if self.answers else self.answer_to(received)
         async with self._arrived:
             self.requests.append(received)
             self._arrived.notify_all()

@@ -13,6 +13,7 @@
     scripts/faults --clock-steps 10                   the wall clock stepped by an hour and by minutes, there and back
     scripts/faults --disk-full 20                     SQLite on a disk that is full again and again
     scripts/faults --hostile 60                       a fifth of all targets is hostile, for so many seconds
+    scripts/faults --notifications 50                 while integrations fail and webhooks are told; --nodes 3, too
     scripts/faults --overload 30                      three times the capacity, for so many seconds
     scripts/faults --soak 60                          a steady load, for so many minutes
 
@@ -36,7 +37,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.system import cluster_clocks, cluster_modes, network_cuts, single_modes, strain_modes
+from tests.system import cluster_clocks, cluster_modes, network_cuts, notifying_modes, single_modes, strain_modes
 from tests.system.fault_mode import Mode, Report
 from tests.system.ledger import Promises
 
@@ -46,6 +47,7 @@ MODES: tuple[Mode, ...] = (
     *network_cuts.MODES,
     *cluster_clocks.MODES,
     *strain_modes.MODES,
+    *notifying_modes.MODES,
 )
 USUAL = 50
 """So often the first mode is carried out where none is named."""
