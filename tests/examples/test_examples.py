@@ -17,9 +17,12 @@ from crossdock.expressions import compile_value
 from crossdock.expressions.names import event_names
 from crossdock.manage.connection_documents import ConnectionRules, read_connection_document
 from crossdock.manage.documents import Rules, read_document
+from crossdock.manage.webhook_documents import WebhookRules, read_webhook_document
 from crossdock.model.advance import Broken, Ended, RunEnd
 from crossdock.model.event import Event, Request
 from crossdock.model.run import LeasedRun
+from crossdock.notices.payload import mock_payload
+from crossdock.notices.template import compile_template
 from crossdock.outbound.caller import HttpCaller
 from crossdock.outbound.client import HttpSender
 from crossdock.outbound.connection import HttpConnection, OAuthClient
@@ -34,6 +37,7 @@ from tests.support.outside import outside_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = sorted(EXAMPLES.glob("*.yaml"))
+WEBHOOK = "slack-alerts.yaml"
 
 
 @pytest.fixture
@@ -80,7 +84,7 @@ def refusal(end: RunEnd) -> tuple[str, int | None]:
     return end.failure.kind, end.result.status if end.result else None
 
 
-@pytest.mark.parametrize("name", [path.name for path in FILES])
+@pytest.mark.parametrize("name", [path.name for path in FILES if path.name != WEBHOOK])
 def test_the_document_is_accepted(name: str, functions: Functions):
     def compile_with_functions(document: Any, number: int, /, *, connections: Mapping[str, str]) -> object:
         return compile_workflow(document, number, functions, connections)
@@ -89,6 +93,16 @@ def test_the_document_is_accepted(name: str, functions: Functions):
     draft = read_document(spec_of(name), rules)
 
     assert draft.enabled
+
+
+def test_the_notification_webhook_is_accepted():
+    spec = {**spec_of(WEBHOOK, "NotificationWebhook"), "url": "https://hooks.slack.com/services/T0/B0/X"}
+
+    draft = read_webhook_document(spec, WebhookRules(Guard().check_url))
+
+    template = compile_template(draft.settings["body_template"])
+    told = msgspec.json.decode(template.render(mock_payload(START), {}))
+    assert told["text"] == "Test of this webhook: error"
 
 
 def test_the_connections_are_accepted():
