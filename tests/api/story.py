@@ -9,7 +9,7 @@ from sqlalchemy import select
 from crossdock.clock import new_id
 from crossdock.model.delivery import SendReport
 from crossdock.model.event import Event, Request
-from crossdock.model.health import Watched
+from crossdock.model.health import Facts, Watched
 from crossdock.model.integration import HealthRules
 from crossdock.model.outcome import Failure, Json, Result
 from crossdock.model.run import JournalEntry, StepRecord, StepStatus
@@ -81,9 +81,10 @@ class Story:
         return event_id
 
     async def judge(self, document: Json) -> None:
-        """Take in what came of the runs and replies of an integration, as shown by the API."""
+        """Judge an integration, as shown by the API, by what came of its runs and replies and by time."""
         watched = Watched(document["id"], HealthRules(), document["status"] == "enabled")
-        await self._store.write(evaluate, [watched], {}, self._clock(), Means(new_id, 60.0))
+        facts = {watched.integration_id: Facts()}
+        await self._store.write(evaluate, [watched], facts, self._clock(), Means(new_id, 60.0))
 
     async def notify(self, webhook_id: str, status: int) -> str:
         """A notification that was sent and answered with this status; its id."""
