@@ -82,7 +82,8 @@ class Story:
 
     async def judge(self, document: Json) -> None:
         """Judge an integration, as shown by the API, by what came of its runs and replies and by time."""
-        watched = Watched(document["id"], HealthRules(), document["status"] == "enabled")
+        is_enabled = document["status"] == "enabled"
+        watched = Watched(document["id"], HealthRules(), is_enabled, revision=document["revision"])
         facts = {watched.integration_id: Facts()}
         await self._store.write(evaluate, [watched], facts, self._clock(), Means(new_id, 60.0))
 

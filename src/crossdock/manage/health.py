@@ -14,7 +14,7 @@ from crossdock.manage.paging import Page, check_limit, cut_page, read_text_curso
 from crossdock.manage.ports import Stages
 from crossdock.manage.refusals import invalid
 from crossdock.model.errors import Conflict, FieldError, NotFound
-from crossdock.model.health import Issue, Watched
+from crossdock.model.health import Issue, Watched, watched
 from crossdock.model.outcome import Json
 from crossdock.model.time import SECOND, Instant, later, parse_duration, parse_instant
 from crossdock.store import Store
@@ -151,10 +151,9 @@ class HealthOfIntegrations:
 def watched_of(stored: StoredIntegration) -> Watched:
     """What an integration's settings say about its health; Conflict when they can't be read."""
     try:
-        integration = read_integration(stored.row, {})
+        return watched(read_integration(stored.row, {}))
     except (LookupError, ValueError, TypeError, AttributeError) as error:
         raise Conflict(f"the settings of {stored.row.name} can't be read, save them again first: {error}") from None
-    return Watched(integration.id, integration.health, integration.enabled, integration.reply is not None)
 
 
 def _unclear(name: str, message: str) -> Exception:
