@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, select, update
 
 from crossdock.clock import new_id
 from crossdock.model.delivery import LeasedNotice
@@ -237,6 +237,28 @@ async def test_what_is_told_keeps_its_order_when_the_clock_is_set_back(board: Bo
     assert await board.told() == [[first.id], [second.id]]
     due = await board.store.read(lambda c: c.execute(select(func.max(schema.delivery.c.due_at))).scalar_one())
     assert due == later(clock.now, 3_600)
+
+
+async def test_news_have_what_they_wait_behind_tried_at_once(board: Board, clock: HeldClock) -> None:
+    await board.webhook("nwh_1")
+    await board.webhook("nwh_2", filters={"statuses": ["warning"]})
+    await board.change(a_change(WARNING), now=clock.now)
+    await board.store.write(_retry_everything, later(clock.now, 1_800))
+
+    await board.change(a_change(ERROR, WARNING), now=clock.advance(60))
+
+    due = await board.store.read(
+        lambda c: c.execute(select(schema.delivery).order_by("webhook_id", "created_at")).all()
+    )
+    assert [(row.webhook_id, row.due_at) for row in due] == [
+        ("nwh_1", clock.now),
+        ("nwh_1", clock.now),
+        ("nwh_2", later(clock.now, 1_740)),
+    ]
+
+
+def _retry_everything(connection: Connection, due_at: int) -> None:
+    connection.execute(update(schema.delivery).values(state=DeliveryState.RETRYING.value, attempts=5, due_at=due_at))
 
 
 async def test_what_is_not_recorded_is_not_told(board: Board, clock: HeldClock) -> None:

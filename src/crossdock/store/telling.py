@@ -13,7 +13,22 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import msgspec
-from sqlalchemy import Connection, Executable, Select, Subquery, and_, delete, func, or_, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Executable,
+    Select,
+    String,
+    Subquery,
+    and_,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.sql.dml import Insert
 
 from crossdock.model.delivery import DeliveryKind
@@ -324,6 +339,8 @@ class _Written:
         self._new_id = new_id
         self.deliveries: list[tuple[Any, ...]] = []
         self._notifications: list[tuple[Any, ...]] = []
+        self._behind: list[tuple[str, str, Instant]] = []
+        """Where something waits its turn now, behind what was told before."""
 
     def send(self, place: Place, change_ids: Sequence[str], standing: Standing, now: Instant) -> None:
         delivery_id = self._new_id("dlv")
@@ -333,10 +350,28 @@ class _Written:
         not_yet = (None, None, 0, None, None, None)  # no time limit, no end, no try, no lease, no error
         self.deliveries.append((delivery_id, *begun, *not_yet, place[0]))
         self._notifications.append((delivery_id, *place, _encode(change_ids).decode()))
+        self._behind.append((*place, now))
 
     def write(self, connection: Connection) -> None:
         insert_deliveries.execute(connection, self.deliveries)
         _insert_notifications.execute(connection, self._notifications)
+        _hasten.execute(connection, self._behind)
 
 
 _insert_notifications = RowInsert(schema.notification)
+
+
+def _build_hasten(v: Subquery) -> Executable:
+    """What is to be tried again some time is tried now: news wait behind it, and the target may be well again."""
+    about = schema.notification
+    is_before = exists().where(about.c.delivery_id == delivery.c.id, about.c.integration_id == v.c.integration_id)
+    is_later = (delivery.c.state == DeliveryState.RETRYING.value, delivery.c.due_at > v.c.now)
+    return (
+        update(delivery)
+        .where(delivery.c.webhook_id == v.c.webhook_id, IS_UNFINISHED_NOTICE, *is_later, is_before)
+        .values(due_at=v.c.now)
+        .returning(delivery.c.id)
+    )
+
+
+_hasten = RowUpdate({"webhook_id": String(), "integration_id": String(), "now": BigInteger()}, _build_hasten)
