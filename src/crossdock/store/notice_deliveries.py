@@ -9,6 +9,7 @@ integration's health.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -54,29 +55,42 @@ class NoticeClaim:
 
     @classmethod
     def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[list[LeasedNotice]]:
-        return [_claim(connection, change) for change in changes]
+        """All together: a thousand webhooks may be told of one change, and everybody waits for the writer."""
+        waiting = _first_in_line(connection, {change.webhook_id for change in changes}, max(c.now for c in changes))
+        wanted = [[waiting[c.webhook_id].popleft() for _ in c.tokens if waiting[c.webhook_id]] for c in changes]
+        leases: dict[str, list[tuple[str, str]]] = {}
+        for change, ids in zip(changes, wanted, strict=True):
+            leases.setdefault(change.node_id, []).extend(zip(ids, change.tokens, strict=False))
+        taken: list[str] = []
+        for node_id, pairs in leases.items():
+            taken += take(connection, [one for one, _ in pairs], [token for _, token in pairs], node_id)
+        leased = {notice.id: notice for notice in read_leased_notices(connection, taken)}
+        return [[leased[one] for one in ids if one in leased] for ids in wanted]
 
 
-def _claim(connection: Connection, change: NoticeClaim) -> list[LeasedNotice]:
+def _first_in_line(connection: Connection, webhook_ids: set[str], now: Instant) -> dict[str, deque[str]]:
+    """By webhook, the due deliveries that no earlier one of their integration is ahead of."""
     turn = func.row_number().over(
-        partition_by=notification.c.integration_id, order_by=(delivery.c.created_at, delivery.c.id)
+        partition_by=(notification.c.webhook_id, notification.c.integration_id),
+        order_by=(delivery.c.created_at, delivery.c.id),
     )
-    waiting = (
+    line = (
         select(delivery.c.id, turn.label("turn"))
         .join(notification, notification.c.delivery_id == delivery.c.id)
-        .where(delivery.c.webhook_id == change.webhook_id, _IS_UNFINISHED)
+        .where(delivery.c.webhook_id.in_(webhook_ids), _IS_UNFINISHED)
         .subquery("line")
     )
     # Not locked while they are looked for: what another node takes in between is not `IS_WAITING` any more.
     first = (
-        select(delivery.c.id)
-        .join(waiting, waiting.c.id == delivery.c.id)
-        .where(waiting.c.turn == 1, IS_WAITING, is_due(delivery, change.now))
+        select(delivery.c.id, delivery.c.webhook_id)
+        .join(line, line.c.id == delivery.c.id)
+        .where(line.c.turn == 1, IS_WAITING, is_due(delivery, now))
         .order_by(delivery.c.due_at, delivery.c.id)
-        .limit(len(change.tokens))
     )
-    ids = list(connection.execute(first).scalars())
-    return read_leased_notices(connection, take(connection, ids, change.tokens, change.node_id))
+    found: dict[str, deque[str]] = {webhook_id: deque() for webhook_id in webhook_ids}
+    for row in connection.execute(first):
+        found[row.webhook_id].append(row.id)
+    return found
 
 
 def read_leased_notices(connection: Connection, delivery_ids: Sequence[str]) -> list[LeasedNotice]:
