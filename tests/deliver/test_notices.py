@@ -43,19 +43,31 @@ async def test_a_change_is_posted_to_the_webhook_and_kept(yard: Yard, sink: Sink
 
 async def test_the_webhook_gets_the_changes_of_an_integration_one_after_the_other(yard: Yard, sink: Sink) -> None:
     await yard.add_webhook("nwh_1", sink.url)
-    sink.will_answer(503)
+    gate = asyncio.Event()
+    sink.will_answer(gate=gate)
     first = await yard.notify(a_change(WARNING))
-    await yard.ledger.until(first, {DeliveryState.RETRYING})
+    await sink.wait_for(1)
 
     second = await yard.notify(a_change(ERROR, WARNING))
     other = await yard.notify(a_change(ERROR, integration_id="int_b"))
     await yard.ledger.until(other, SENT)
     assert (await yard.ledger.shown(second)).state is DeliveryState.QUEUED
-    yard.clock.advance(5)
-    yard.stage.wake()
+    gate.set()
 
     await yard.ledger.until(second, SENT)
-    assert [one.headers["idempotency-key"] for one in sink.requests] == [first, other, first, second]
+    assert [one.headers["idempotency-key"] for one in sink.requests] == [first, other, second]
+
+
+async def test_news_have_what_they_wait_behind_tried_again_first(yard: Yard, sink: Sink) -> None:
+    await yard.add_webhook("nwh_1", sink.url)
+    sink.will_answer(503)
+    first = await yard.notify(a_change(WARNING))
+    await yard.ledger.until(first, {DeliveryState.RETRYING})
+
+    second = await yard.notify(a_change(ERROR, WARNING))
+
+    await yard.ledger.until(second, SENT)
+    assert [one.headers["idempotency-key"] for one in sink.requests] == [first, first, second]
 
 
 async def test_a_refusal_of_the_validators_is_tried_again(yard: Yard, sink: Sink) -> None:
