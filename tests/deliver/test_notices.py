@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from sqlalchemy import Connection, delete, update
 
+from crossdock.deliver.queue import DEFAULT_QUEUE_LIMITS, NOTICE_LIMITS
 from crossdock.model.states import DeliveryState
 from crossdock.model.time import later
 from crossdock.store import schema
@@ -232,3 +233,20 @@ def _delete_webhook(connection: Connection, now: int) -> int:
     """As the use case does."""
     connection.execute(delete(schema.notification_webhook))
     return drop_notices_of(connection, "nwh_1", now, "the notification webhook was deleted")
+
+
+async def test_no_reply_waits_for_the_many_webhooks_that_hear_of_one_change(yard: Yard, sink: Sink) -> None:
+    webhooks, gate = DEFAULT_QUEUE_LIMITS.senders + 10, asyncio.Event()
+    sink.answer_to = lambda received: Answer(gate=gate) if received.path == "/told" else Answer()
+    for number in range(webhooks):
+        await yard.add_webhook(f"nwh_{number}", f"{sink.url}/told")
+    await yard.add("int_b", f"{sink.url}/reply")
+    await yard.notify(a_change(ERROR))
+    await sink.wait_for(NOTICE_LIMITS.senders)
+
+    reply = await yard.owe("int_b")
+    yard.stage.wake()
+
+    assert (await yard.ledger.until(reply.id, SENT)).state is DeliveryState.DELIVERED
+    gate.set()
+    await sink.wait_for(webhooks + 1)

@@ -16,7 +16,7 @@ from crossdock.model.delivery import LeasedDelivery
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """`own_senders` each owner gets, `most_senders` while more than half of all are idle."""
+    """Each owner gets `own_senders`, while more than half are idle `most_senders`. A `batch` is claimed at once."""
 
     senders: int = 256
     own_senders: int = 16
@@ -24,14 +24,18 @@ class QueueLimits:
     room: int = 128
     """For each owner: reserved, waiting and being sent together."""
     all_room: int = 2_048
+    batch: int = 64
 
 
 DEFAULT_QUEUE_LIMITS = QueueLimits()
+NOTICE_LIMITS = QueueLimits(senders=128, own_senders=8, most_senders=32, room=64, all_room=1_024, batch=16)
+"""A webhook is owed little at a time, and one change may be told a thousand webhooks."""
 
 
 class SendQueue:
     def __init__(self, limits: QueueLimits = DEFAULT_QUEUE_LIMITS) -> None:
         self._limits = limits
+        self.batch = limits.batch
         self._idle = limits.senders
         self._held: Counter[str] = Counter()
         self._all_held = 0

@@ -2,8 +2,9 @@
 
 They come in two ways: replies leased and handed over in memory once the end of their run is durable (`try_reserve`,
 `hand_over`), and all others claimed from the store when there is room or they become due. They wait in a `SendQueue`,
-which is fair between their owners, integrations and notification webhooks. `replies` and `notices` know how each is
-sent. Each try ends in one guarded change; the sender is idle again before that is recorded.
+which is fair between its owners: one for the replies of integrations, and one with senders of its own for notification
+webhooks, so that no reply waits for the many that hear of one change. `replies` and `notices` know how each is sent.
+Each try ends in one guarded change; the sender is idle again before that is recorded.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, TypeAlias
 from crossdock.clock import Sources, new_token
 from crossdock.deliver.attempt import Judge, is_over, settle_of
 from crossdock.deliver.notices import Notices
-from crossdock.deliver.queue import SendQueue
+from crossdock.deliver.queue import NOTICE_LIMITS, SendQueue
 from crossdock.deliver.replies import Replies
 from crossdock.model.delivery import LeasedDelivery, LeasedNotice, LeasedReply, SendReport
 from crossdock.model.errors import StoreUnavailable
@@ -54,7 +55,6 @@ from crossdock.store.notice_deliveries import NoticeClaim, NoticeSettle, NoticeS
 from crossdock.store.patience import until_recorded
 from crossdock.store.signals import Signals, Topic
 
-CLAIM_BATCH = 64
 CUT_SECONDS = 5.0
 """How long a stop waits for what it has cut off to be handed back."""
 
@@ -87,6 +87,7 @@ class DeliverStage:
         self._tell_ended = ended
         self._judge = Judge(retry, sources)
         self._queue = SendQueue()
+        self._queues: dict[_Claim, SendQueue] = {DeliveryClaim: self._queue, NoticeClaim: SendQueue(NOTICE_LIMITS)}
         self._held = HeldLeases()
         self._backlog: OrderedDict[str, _Claim] = OrderedDict()
         self._claiming: set[str] = set()
@@ -120,7 +121,7 @@ class DeliverStage:
         """Send freshly recorded deliveries for which `try_reserve` made room."""
         for delivery in deliveries:
             self._held.add(delivery.lease_token)
-            self._queue.put(delivery)
+            self._queue_of(delivery).put(delivery)
         self._start_senders()
 
     def wake(self) -> None:
@@ -137,8 +138,15 @@ class DeliverStage:
     def _start_senders(self) -> None:
         if self._stopping:
             self._hand_back_waiting()
-        while (delivery := self._queue.take()) is not None:
-            self._track(asyncio.get_running_loop().create_task(self._deliver(delivery)))
+        for queue in self._queues.values():
+            while (delivery := queue.take()) is not None:
+                self._track(asyncio.get_running_loop().create_task(self._deliver(delivery)))
+
+    def _queue_of(self, delivery: LeasedDelivery) -> SendQueue:
+        return self._queues[DeliveryClaim if isinstance(delivery, LeasedReply) else NoticeClaim]
+
+    def _drain(self) -> list[LeasedDelivery]:
+        return [delivery for queue in self._queues.values() for delivery in queue.drain()]
 
     def _track(self, task: asyncio.Future[object]) -> None:
         self._tasks.add(task)
@@ -148,7 +156,7 @@ class DeliverStage:
         try:
             settle = await self._try_to_send(delivery)
         finally:
-            self._queue.done(delivery.owner_id)
+            self._queue_of(delivery).done(delivery.owner_id)
             self._start_senders()
             self._pump_soon()
         self._landed(delivery, settle, has_landed=await self._record(delivery, settle))
@@ -239,9 +247,10 @@ class DeliverStage:
         """Claim for each backlogged owner that has room for a batch: small claims cost as much as large ones."""
         self._is_pumping = False
         for owner_id, claim in list(self._backlog.items()):
-            if owner_id not in self._claiming and self._queue.reserve(owner_id, CLAIM_BATCH):
+            queue = self._queues[claim]
+            if owner_id not in self._claiming and queue.reserve(owner_id, queue.batch):
                 self._backlog.move_to_end(owner_id)
-                self._claim(owner_id, claim, CLAIM_BATCH)
+                self._claim(owner_id, claim, queue.batch)
 
     def _claim(self, owner_id: str, claim: _Claim, count: int) -> None:
         tokens = tuple(new_token() for _ in range(count))
@@ -250,18 +259,18 @@ class DeliverStage:
 
         def claimed(answer: list[LeasedDelivery] | Exception) -> None:
             is_past = node_id != self._sources.node_id  # whoever rescues that node's deliveries has them
-            self._claimed(owner_id, count, [] if is_past or isinstance(answer, Exception) else answer)
+            self._claimed(owner_id, claim, count, [] if is_past or isinstance(answer, Exception) else answer)
 
         future = self._store.submit(claim(owner_id, node_id, tokens, self._sources.now()), claimed)
         future.add_done_callback(lambda done: done.cancelled() or done.exception())  # `claimed` has dealt with it
         self._track(future)
 
-    def _claimed(self, owner_id: str, count: int, deliveries: Sequence[LeasedDelivery]) -> None:
+    def _claimed(self, owner_id: str, claim: _Claim, count: int, deliveries: Sequence[LeasedDelivery]) -> None:
         """Fewer than wanted, or none for a failed claim: the next look finds what still waits."""
         self._claiming.discard(owner_id)
         if len(deliveries) < count:
             self._backlog.pop(owner_id, None)
-            self._queue.release(owner_id, count - len(deliveries))
+            self._queues[claim].release(owner_id, count - len(deliveries))
         self.hand_over(deliveries)
 
     # --- looking for work ------------------------------------------------------------------------------------------
@@ -314,7 +323,7 @@ class DeliverStage:
 
     async def abandon(self) -> None:
         """This node was taken for dead, and its deliveries are others' now: drop them."""
-        for delivery in self._queue.drain():
+        for delivery in self._drain():
             self._held.discard(delivery.lease_token)
         for task in list(self._sending):
             task.cancel()
@@ -334,7 +343,7 @@ class DeliverStage:
             left.cancel()
 
     def _hand_back_waiting(self) -> None:
-        for delivery in self._queue.drain():
+        for delivery in self._drain():
             settle = settle_of(delivery, DeliveryMove.HAND_BACK, self._sources.now())
             self._track(asyncio.get_running_loop().create_task(self._record(delivery, settle)))
 
