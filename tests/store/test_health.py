@@ -29,12 +29,11 @@ from crossdock.store.health import (
     health_of_many,
     history_page,
     issues_of,
-    read_changes,
     read_health,
     resolve_issue,
     snooze_issue,
 )
-from crossdock.store.health_rows import lock_kept
+from crossdock.store.health_rows import lock_kept, read_changes
 from tests.support.held import HeldClock
 from tests.support.postgres import ForeignServer
 from tests.support.runs import REFUSED, Runs, add_integration, count
@@ -98,7 +97,7 @@ async def test_ends_of_runs_become_health_issue_and_history(yard: Judge) -> None
         (ACTIVE, WARNING),
     ]
     assert await yard.store.read(history_page, "int_a") == list(reversed(done.changes))
-    assert await yard.store.read(read_changes, [c.id for c in done.changes]) == list(done.changes)
+    assert await yard.store.read(read_changes, [c.id for c in done.changes]) == {c.id: c for c in done.changes}
     issue = await yard.open_issue()
     assert issue.message == "1 of the last 2 runs failed: assert at step check: the order has no lines"
     assert await yard.store.read(issues_of, "int_a", are_open=True) == [issue]

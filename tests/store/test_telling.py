@@ -21,6 +21,7 @@ from crossdock.store import Store, schema
 from crossdock.store.database import Database, open_database
 from crossdock.store.notice_deliveries import NoticeClaim
 from crossdock.store.telling import (
+    DIGEST_CHANGES,
     drop_notices_about,
     drop_notices_of,
     read_told,
@@ -139,6 +140,19 @@ async def test_a_digest_tells_every_change_of_all_integrations_once(board: Board
     assert await board.told() == [[change.id for change in changes]]
     assert await board.held() == []
     assert held.due_at % (15 * 60 * 1_000_000) == 0
+
+
+async def test_a_long_digest_keeps_the_newest_and_the_last_of_each_integration(board: Board, clock: HeldClock) -> None:
+    await board.webhook(digest="PT15M", filters={"statuses": []})
+    early = a_change(ERROR, integration_id="int_b")
+    await board.change(early, now=clock.now)
+    flapping = [a_change(ERROR if n % 2 else ACTIVE) for n in range(DIGEST_CHANGES)]
+
+    await board.change(*flapping, now=clock.now)
+
+    (held,) = await board.held()
+    kept = json.loads(held.change_ids)
+    assert kept == [early.id, *(change.id for change in flapping[-DIGEST_CHANGES // 2 :])]
 
 
 async def test_quiet_hours_hold_what_is_not_excepted(board: Board, clock: HeldClock) -> None:

@@ -185,7 +185,8 @@ PAYLOAD_SCHEMA: dict[str, Json] = {
             "changes_left_out": {
                 "type": "integer",
                 "minimum": 0,
-                "description": f"How many older changes did not fit: a digest tells {MAX_CHANGES} at most.",
+                "description": f"How many older changes did not fit: a digest tells {MAX_CHANGES} at most. Beyond a"
+                " thousand they are not counted.",
             },
         },
     ),

@@ -262,10 +262,3 @@ def history_page(
     if before is not None:
         query = query.where(health_change.c.id < before)
     return [change_of(row) for row in connection.execute(query.order_by(health_change.c.id.desc()).limit(limit))]
-
-
-def read_changes(connection: Connection, change_ids: Sequence[str]) -> list[HealthChange]:
-    """Changes in the order of the ids; those that are gone are left out."""
-    rows = connection.execute(select(health_change).where(health_change.c.id.in_(change_ids)))
-    found = {row.id: change_of(row) for row in rows}
-    return [found[change_id] for change_id in change_ids if change_id in found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,9 @@ from crossdock.store import schema
 from crossdock.store.statements import RowInsert, RowUpdate
 
 health, health_issue, health_change = schema.health, schema.health_issue, schema.health_change
+
+READ_AT_ONCE = 5_000
+"""Ids in one statement: PostgreSQL takes 65,535 parameters at most."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -108,6 +111,15 @@ def change_of(row: Any) -> HealthChange:
     return HealthChange(
         row.id, row.integration_id, row.at, HealthStatus(row.status), HealthStatus(row.previous_status), issues
     )
+
+
+def read_changes(connection: Connection, change_ids: Collection[str]) -> dict[str, HealthChange]:
+    """Changes by their ids; those that are gone are left out."""
+    ids, found = sorted(change_ids), dict[str, HealthChange]()
+    for start in range(0, len(ids), READ_AT_ONCE):
+        some = health_change.c.id.in_(ids[start : start + READ_AT_ONCE])
+        found |= {row.id: change_of(row) for row in connection.execute(select(health_change).where(some))}
+    return found
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------

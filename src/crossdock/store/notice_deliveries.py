@@ -19,7 +19,7 @@ import msgspec
 from sqlalchemy import Connection, Executable, Subquery, bindparam, func, select, text, update
 
 from crossdock.model.delivery import LeasedNotice
-from crossdock.model.health import HealthChange, HealthStatus, ToldIssue
+from crossdock.model.health import HealthChange
 from crossdock.model.notification import Notice
 from crossdock.model.states import DeliveryMove
 from crossdock.model.time import Instant
@@ -27,6 +27,7 @@ from crossdock.model.value import value
 from crossdock.store import schema
 from crossdock.store.claims import is_due
 from crossdock.store.deliveries import IS_WAITING, AttemptSettle, take
+from crossdock.store.health_rows import read_changes
 from crossdock.store.settle import clean
 from crossdock.store.statements import RowUpdate
 
@@ -119,18 +120,6 @@ def _leased(row: Any, changes: Sequence[HealthChange]) -> LeasedNotice:
         lease_token=row.lease_token,
         notice=Notice(row.webhook_id, row.about, tuple(changes)),
     )
-
-
-def read_changes(connection: Connection, change_ids: set[str]) -> dict[str, HealthChange]:
-    """Changes of health by their ids."""
-    query = select(schema.health_change).where(schema.health_change.c.id.in_(change_ids))
-    return {row.id: _change(row) for row in connection.execute(query)}
-
-
-def _change(row: Any) -> HealthChange:
-    issues = tuple(ToldIssue(HealthStatus(one["status"]), one["message"]) for one in _decode(row.issues))
-    status, previous = HealthStatus(row.status), HealthStatus(row.previous_status)
-    return HealthChange(row.id, row.integration_id, row.at, status, previous, issues)
 
 
 def is_webhook_active(connection: Connection, webhook_id: str) -> bool | None:

@@ -17,7 +17,7 @@ from crossdock.model.notification import HoldReason
 from crossdock.model.time import Instant
 from crossdock.store import schema
 from crossdock.store.events import DeliveryRow, deliveries_of
-from crossdock.store.notice_deliveries import read_changes
+from crossdock.store.health_rows import read_changes
 
 delivery, notification, held_notice = schema.delivery, schema.notification, schema.held_notice
 

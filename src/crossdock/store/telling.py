@@ -48,6 +48,7 @@ from crossdock.model.states import DELIVERY_MOVES, DeliveryMove, DeliveryState
 from crossdock.model.time import Instant, later
 from crossdock.observe import WEBHOOK_UNREADABLE, emit
 from crossdock.store import schema
+from crossdock.store.health_rows import read_changes
 from crossdock.store.settle import clean, insert_deliveries
 from crossdock.store.statements import RowInsert, RowUpdate
 
@@ -57,6 +58,9 @@ delivery = schema.delivery
 NewId: TypeAlias = Callable[[str], str]
 UNREADABLE_SECONDS = 60.0
 """How soon a held notice of a webhook that this node can't read is looked at again."""
+
+DIGEST_CHANGES = 1_000
+"""At so many changes a digest that waits is shortened to half of them and the last of each integration."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -88,6 +92,7 @@ def tell_changes(
             standings.put(after, one.place, key)
             if is_told:
                 written.send(one.place, (change.id,), after, now)
+    standings.shorten(connection)
     standings.write(connection, new_id)
     written.write(connection)
     return len(written.deliveries)
@@ -256,6 +261,14 @@ class _Standings:
         else:
             self.held.pop(held_at, None)
 
+    def shorten(self, connection: Connection) -> None:
+        """Leave changes out of digests that have got long: an integration that goes to and fro makes many a second."""
+        for place, held in self.held.items():
+            before = self._held_before.get(place)
+            had = 0 if before is None else len(before.change_ids)
+            if len(held.change_ids) // DIGEST_CHANGES > had // DIGEST_CHANGES:  # now and then, as it costs a read
+                self.held[place] = replace(held, change_ids=_lasting(connection, held.change_ids))
+
     def write(self, connection: Connection, new_id: NewId) -> None:
         """Write what has changed."""
         ids = self._ids
@@ -269,6 +282,14 @@ class _Standings:
         )
         told = {place: told for place, told in self.told.items() if self._told_before.get(place) != told}
         _put_told.execute(connection, [_told_row(place, one) for place, one in told.items()])
+
+
+def _lasting(connection: Connection, change_ids: Sequence[str]) -> tuple[str, ...]:
+    """The newest of them, and the last one of each integration: what it is in now is told in any case."""
+    changes = read_changes(connection, change_ids)
+    last = {changes[one].integration_id: one for one in change_ids if one in changes}
+    wanted = {*last.values(), *change_ids[-DIGEST_CHANGES // 2 :]}
+    return tuple(one for one in change_ids if one in wanted)
 
 
 def _held(row: Any) -> Held:
