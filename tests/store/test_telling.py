@@ -15,8 +15,9 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from crossdock.clock import new_id
 from crossdock.model.delivery import LeasedNotice
+from crossdock.model.notification import WebhookRules
 from crossdock.model.states import DeliveryState
-from crossdock.model.time import later
+from crossdock.model.time import SECOND, later
 from crossdock.store import Store, schema
 from crossdock.store.database import Database, open_database
 from crossdock.store.notice_deliveries import NoticeClaim
@@ -187,9 +188,23 @@ async def test_what_is_held_follows_the_rules_of_the_moment(board: Board, clock:
     await board.store.write(_rewrite, "nwh_1", {})
 
     assert await board.release(clock.now) == 0
-    await board.store.write(review_notices_of, "nwh_1", clock.now)
+    await board.store.write(review_notices_of, "nwh_1", WebhookRules(), clock.now)
 
     assert await board.release(clock.now) == 1
+
+
+@pytest.mark.parametrize(("seconds", "wait"), [(86_400.0, 900.0), (60.0, 60.0), (None, 0.0)])
+async def test_a_digest_that_waits_comes_by_the_changed_rules_but_no_later(
+    board: Board, clock: HeldClock, seconds: float | None, wait: float
+) -> None:
+    await board.webhook(digest="PT15M")
+    now = clock.now // (900 * SECOND) * 900 * SECOND
+    await board.change(a_change(ERROR), now=now)
+
+    await board.store.write(review_notices_of, "nwh_1", WebhookRules(digest_seconds=seconds), now)
+
+    (held,) = await board.held()
+    assert held.due_at == later(now, wait)
 
 
 async def test_a_webhook_that_is_dropped_is_told_nothing_more(board: Board, clock: HeldClock) -> None:

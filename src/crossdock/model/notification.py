@@ -308,6 +308,11 @@ def _after_quiet_hours(rules: WebhookRules, status: HealthStatus, at: Instant) -
     return at if end is None else end
 
 
+def next_digest(rules: WebhookRules, now: Instant) -> Instant:
+    """When what is gathered is told by these rules, quiet hours aside: at once without a digest."""
+    return now if rules.digest_seconds is None else _next_boundary(now, rules.digest_seconds)
+
+
 def _next_boundary(now: Instant, seconds: float) -> Instant:
     interval = round(seconds * SECOND)
     return (now // interval + 1) * interval

@@ -41,6 +41,7 @@ from crossdock.model.notification import (
     Told,
     WebhookRules,
     follow,
+    next_digest,
     release,
     rules_of,
 )
@@ -234,10 +235,14 @@ def drop_notices_about(connection: Connection, integration_id: str) -> None:
         connection.execute(delete(table).where(table.c.integration_id == integration_id))
 
 
-def review_notices_of(connection: Connection, webhook_id: str, now: Instant) -> None:
-    """Let the next release judge what is held for a webhook by its rules, which have been changed."""
-    is_later = (held_notice.c.webhook_id == webhook_id, held_notice.c.due_at > now)
-    connection.execute(update(held_notice).where(*is_later).values(due_at=now))
+def review_notices_of(connection: Connection, webhook_id: str, rules: WebhookRules, now: Instant) -> None:
+    """Let the next release judge what is held for a webhook by its rules, which have been changed. A digest comes when
+    the next one does by these rules, if not sooner.
+    """
+    is_digest = held_notice.c.reason == HoldReason.DIGEST.value
+    for some, due_at in ((is_digest, next_digest(rules, now)), (~is_digest, now)):
+        is_later = (held_notice.c.webhook_id == webhook_id, some, held_notice.c.due_at > due_at)
+        connection.execute(update(held_notice).where(*is_later).values(due_at=due_at))
 
 
 # --- what is written -------------------------------------------------------------------------------------------------

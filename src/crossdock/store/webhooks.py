@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from crossdock.model.notification import rules_of
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant
 from crossdock.store.configuration import touch
@@ -97,7 +98,7 @@ def save_webhook(
     if not row.active:
         drop_notices_of(connection, row.id, row.updated_at, SWITCHED_OFF)
     else:
-        review_notices_of(connection, row.id, row.updated_at)
+        review_notices_of(connection, row.id, rules_of(row.document, row.active), row.updated_at)
     return _finish(connection, change)
 
 
