@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from crossdock.clock import new_id
 from crossdock.model.delivery import LeasedNotice
@@ -23,6 +23,7 @@ from crossdock.store.database import Database, open_database
 from crossdock.store.notice_deliveries import NoticeClaim
 from crossdock.store.telling import (
     DIGEST_CHANGES,
+    HASTENED_TRIES,
     drop_notices_about,
     drop_notices_of,
     read_told,
@@ -286,8 +287,32 @@ async def test_news_have_what_they_wait_behind_tried_at_once(board: Board, clock
     ]
 
 
-def _retry_everything(connection: Connection, due_at: int) -> None:
-    connection.execute(update(schema.delivery).values(state=DeliveryState.RETRYING.value, attempts=5, due_at=due_at))
+@pytest.mark.parametrize(("attempts", "header"), [(5, "retry-after"), (HASTENED_TRIES, "date")])
+async def test_news_hasten_nothing_that_the_target_wants_later_or_that_has_few_tries_left(
+    board: Board, clock: HeldClock, attempts: int, header: str
+) -> None:
+    await board.webhook()
+    await board.change(a_change(WARNING), now=clock.now)
+    later_on = later(clock.now, 1_800)
+    await board.store.write(_retry_everything, later_on, attempts)
+    await board.store.write(_answer_with, await board.delivery(), attempts, header)
+
+    await board.change(a_change(ERROR, WARNING), now=clock.advance(60))
+
+    due = await board.store.read(lambda c: list(c.execute(select(schema.delivery.c.due_at)).scalars()))
+    assert sorted(due) == [clock.now, later_on]
+
+
+def _retry_everything(connection: Connection, due_at: int, attempts: int = 5) -> None:
+    state = DeliveryState.RETRYING.value
+    connection.execute(update(schema.delivery).values(state=state, attempts=attempts, due_at=due_at))
+
+
+def _answer_with(connection: Connection, delivery_id: str, number: int, header: str) -> None:
+    headers = json.dumps([[header, "1800"]], separators=(",", ":"))
+    tried = {"delivery_id": delivery_id, "number": number, "started_at": 0, "finished_at": 0, "status": 503}
+    answered = {"request_headers": "[]", "response_headers": headers, "response_body": b""}
+    connection.execute(insert(schema.attempt).values(**tried, **answered))
 
 
 async def test_what_is_not_recorded_is_not_told(board: Board, clock: HeldClock) -> None:

@@ -63,6 +63,9 @@ UNREADABLE_SECONDS = 60.0
 DIGEST_CHANGES = 1_000
 """At so many changes a digest that waits is shortened to half of them and the last of each integration."""
 
+HASTENED_TRIES = 6
+"""After so many tries, news have nothing tried sooner: however many come, the last pauses leave a target its time."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -389,12 +392,15 @@ _insert_notifications = RowInsert(schema.notification)
 
 def _build_hasten(v: Subquery) -> Executable:
     """What is to be tried again some time is tried now: news wait behind it, and the target may be well again."""
-    about = schema.notification
+    about, tried = schema.notification, schema.attempt
     is_before = exists().where(about.c.delivery_id == delivery.c.id, about.c.integration_id == v.c.integration_id)
     is_later = (delivery.c.state == DeliveryState.RETRYING.value, delivery.c.due_at > v.c.now)
+    is_last = (tried.c.delivery_id == delivery.c.id, tried.c.number == delivery.c.attempts)
+    asks_for_patience = exists().where(*is_last, tried.c.response_headers.contains('["retry-after",'))
     return (
         update(delivery)
         .where(delivery.c.webhook_id == v.c.webhook_id, IS_UNFINISHED_NOTICE, *is_later, is_before)
+        .where(delivery.c.attempts < HASTENED_TRIES, ~asks_for_patience)
         .values(due_at=v.c.now)
         .returning(delivery.c.id)
     )
