@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -66,7 +65,7 @@ class PgBouncer:
         return f"postgresql://postgres@127.0.0.1:{self._port}/{database}"
 
     def remove(self) -> None:
-        self._process.send_signal(signal.SIGQUIT)
+        self._process.kill()  # it keeps nothing, and may have been started with other signals ignored
         self._process.wait(START_LIMIT_SECONDS)
         shutil.rmtree(self._folder, ignore_errors=True)
 
