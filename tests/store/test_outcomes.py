@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from sqlalchemy import Connection, select
 
-from crossdock.model.delivery import LeasedDelivery
+from crossdock.model.delivery import LeasedReply
 from crossdock.model.health import Outcome, ReplyDelivered, ReplyLost, RunFailed, RunsSucceeded
 from crossdock.model.outcome import Failure
 from crossdock.model.states import DeliveryMove, RunMove
@@ -127,7 +127,7 @@ async def test_texts_that_a_database_refuses_are_left_readable(store: Store, run
 # --- replies ---------------------------------------------------------------------------------------------------------
 
 
-async def leased_reply(store: Store, ledger: Ledger, clock: HeldClock) -> LeasedDelivery:
+async def leased_reply(store: Store, ledger: Ledger, clock: HeldClock) -> LeasedReply:
     await ledger.owe_reply(clock.now)
     (claimed,) = await store.submit(DeliveryClaim("int_a", NODE, (f"claim-{clock.now}",), clock.now))
     await store.write(take_outcomes, ["int_a"], 100)  # that of the run
