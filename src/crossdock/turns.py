@@ -84,16 +84,7 @@ def turns_of(node: Parts) -> list[Turn]:
         Turn("health shown", 15.0, node.health.measure),
     ]
     if "run" in node.settings.roles:
-        turns += [
-            Turn(
-                "bulk jobs",
-                0.5 if is_alone else lambda: signals.poll_seconds,
-                node.bulk.look,
-                alarm=_bell(signals, Topic.BULK),
-            ),
-            Turn("lanes of this node", lambda: signals.poll_seconds, node.run.lanes.look),
-            Turn("lanes that stand still", 5.0, node.run.lanes.mend),
-        ]
+        turns += _turns_of_runs(node)
     if not is_alone:
         turns += [
             # It asks nothing while nobody waits here, so that it may be quick.
@@ -104,6 +95,17 @@ def turns_of(node: Parts) -> list[Turn]:
     if is_alone:
         return turns + duties
     return turns + [once_for_all(duty, node.store, node.sources, node.metrics.duty_taken) for duty in duties]
+
+
+def _turns_of_runs(node: Parts) -> list[Turn]:
+    """What a node does again and again that runs workflows."""
+    signals = node.signals
+    bulk_seconds = 0.5 if node.store.dialect == "sqlite" else lambda: signals.poll_seconds
+    return [
+        Turn("bulk jobs", bulk_seconds, node.bulk.look, alarm=_bell(signals, Topic.BULK)),
+        Turn("lanes of this node", lambda: signals.poll_seconds, node.run.lanes.look),
+        Turn("lanes that stand still", 5.0, node.run.lanes.mend),
+    ]
 
 
 def _duties_of(node: Parts) -> list[Turn]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
 from crossdock.model.delivery import LeasedNotice
-from crossdock.store import Store
-from crossdock.store.notice_deliveries import NoticeClaim
+from crossdock.store import Store, schema
+from crossdock.store.notice_deliveries import MOST_IN_LINE, NoticeClaim, shorten_lines
 from tests.support.held import HeldClock
 from tests.support.notices import ACTIVE, ERROR, WARNING, Board, a_change
 from tests.support.replies import Ledger
@@ -68,3 +69,22 @@ async def test_each_integration_has_a_line_of_its_own_at_each_webhook(board: Boa
 
 async def test_webhook_that_is_owed_nothing_gets_nothing(board: Board, clock: HeldClock) -> None:
     assert await claim(board, NoticeClaim("nwh_1", NODE, ("a",), clock.now)) == [[]]
+
+
+async def test_of_a_long_line_the_newest_are_kept_and_what_is_being_tried(board: Board, clock: HeldClock) -> None:
+    for number in range(MOST_IN_LINE + 5):
+        status, before = (ERROR, ACTIVE) if number % 2 else (ACTIVE, ERROR)
+        await board.change(a_change(status, before), now=clock.advance(61))
+    ((first,),) = await claim(board, NoticeClaim("nwh_1", NODE, ("token",), clock.now))
+    await board.change(a_change(WARNING, integration_id="int_b"), now=clock.now)
+
+    assert await board.store.write(shorten_lines, clock.now, 3) == 3
+    assert await board.store.write(shorten_lines, clock.now, 500) == 6
+    assert await board.store.write(shorten_lines, clock.now, 500) == 0
+
+    rows = await board.store.read(lambda c: c.execute(select(schema.delivery).order_by("created_at", "id")).all())
+    mine = [row for row in rows if row.webhook_id == "nwh_1"]
+    assert (mine[0].id, mine[0].state) == (first.id, "sending")
+    assert [row.state for row in mine[1:5]] == ["canceled"] * 4
+    assert {row.state for row in mine[5:]} == {"queued"}
+    assert "newer ones took its place" in mine[1].last_error

@@ -249,7 +249,7 @@ class Delivery(Document):
     id: str
     kind: Literal["reply", "notification"]
     status: Literal["queued", "sending", "retrying", "delivered", "failed", "expired", "canceled"]
-    integration_id: str = Field(description="Empty for a notification: see `changes`.")
+    integration_id: str | None = Field(description="Null for a notification: see `changes`.")
     event_id: str | None
     webhook_id: str | None = Field(description="The notification webhook that it goes to.")
     changes: list[ToldChange] = Field(description="What a notification tells, the oldest first.")

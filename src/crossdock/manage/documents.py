@@ -286,7 +286,7 @@ def _contradictions(part: IntegrationPart) -> list[FieldError]:
         found.append(FieldError("trigger.request_timeout", f"must be {longest} at most while a caller waits (sync)"))
     limits = {"warning_failures": part.health.warning_failures, "error_failures": part.health.error_failures}
     found += [
-        FieldError(f"health.{name}", f"must not be more than health.window ({part.health.window})")
+        FieldError(f"health.{name}", f"is {failures}, and must not be more than health.window ({part.health.window})")
         for name, failures in limits.items()
         if failures > part.health.window
     ]

@@ -216,7 +216,7 @@ def delivery_document(delivery: DeliveryRow) -> Json:
         "id": delivery.id,
         "kind": delivery.kind.value,
         "status": delivery.state.value,
-        "integration_id": delivery.integration_id,
+        "integration_id": delivery.integration_id or None,
         "event_id": delivery.event_id,
         "created_at": format_instant(delivery.created_at),
         "expires_at": _instant(delivery.expires_at),

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Executable, Subquery, bindparam, func, select
 from crossdock.model.delivery import LeasedNotice
 from crossdock.model.health import HealthChange
 from crossdock.model.notification import Notice
-from crossdock.model.states import DeliveryMove
+from crossdock.model.states import DELIVERY_MOVES, DeliveryMove, DeliveryState
 from crossdock.model.time import Instant
 from crossdock.model.value import value
 from crossdock.store import schema
@@ -92,6 +92,33 @@ def _first_in_line(connection: Connection, webhook_ids: set[str], now: Instant) 
     for row in connection.execute(first):
         found[row.webhook_id].append(row.id)
     return found
+
+
+MOST_IN_LINE = 100
+"""Notifications that wait for one webhook about one integration."""
+_TOO_MANY = f"newer ones took its place: {MOST_IN_LINE} about an integration are kept waiting for a webhook"
+
+
+def shorten_lines(connection: Connection, now: Instant, limit: int) -> int:
+    """Cancel up to `limit` of the oldest notifications where too many wait in a line; how many.
+
+    A target that is away for long is told how things stand then, not what they were like a thousand times before.
+    """
+    newest_first = func.row_number().over(
+        partition_by=(notification.c.webhook_id, notification.c.integration_id),
+        order_by=(delivery.c.created_at.desc(), delivery.c.id.desc()),
+    )
+    line = (
+        select(delivery.c.id, delivery.c.state, newest_first.label("place"))
+        .join(notification, notification.c.delivery_id == delivery.c.id)
+        .where(_IS_UNFINISHED)
+        .subquery("line")
+    )
+    is_queued = DeliveryState.QUEUED.value
+    chosen = select(line.c.id).where(line.c.place > MOST_IN_LINE, line.c.state == is_queued).limit(limit)
+    canceled = {"state": DELIVERY_MOVES[DeliveryMove.CANCEL][1].value, "finished_at": now, "last_error": _TOO_MANY}
+    statement = update(delivery).where(delivery.c.id.in_(chosen), delivery.c.state == is_queued).values(**canceled)
+    return connection.execute(statement).rowcount
 
 
 def read_leased_notices(connection: Connection, delivery_ids: Sequence[str]) -> list[LeasedNotice]:

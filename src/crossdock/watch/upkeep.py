@@ -16,6 +16,7 @@ from crossdock.store import Store
 from crossdock.store.backlog import add_rejections, blocked_lanes, count_backlog
 from crossdock.store.deliveries import cancel_deliveries_of
 from crossdock.store.keys import KeyUse, record_use
+from crossdock.store.notice_deliveries import shorten_lines
 from crossdock.store.permits import forget_permits
 from crossdock.store.retention import (
     cancel_runs_of,
@@ -122,6 +123,8 @@ class Upkeep:
         after: str | None = ""
         while after is not None:
             after = (await self._store.write(forget_notifications, before, SLICE, after)).after
+        while await self._store.write(shorten_lines, self._clock(), SLICE) == SLICE:
+            continue
 
     async def forget_health(self) -> None:
         """Delete what tells of health long ago, and all that tells of that of removed integrations."""
