@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 from crossdock.model.outcome import Json
+
+_READ_OTHERWISE = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?|y|yes|n|no|on|off", re.IGNORECASE)
+"""Texts that YAML 1.1, which many tools still read, takes for times of the day in seconds, or for true and false."""
 
 
 def yaml_text(document: Json) -> str:
@@ -18,8 +22,10 @@ def yaml_text(document: Json) -> str:
             return {key: readable(inner) for key, inner in value.items()}
         if isinstance(value, list):
             return [readable(inner) for inner in value]
-        if not isinstance(value, str) or value.isprintable():
+        if not isinstance(value, str):
             return value
+        if value.isprintable():
+            return DoubleQuotedScalarString(value) if _READ_OTHERWISE.fullmatch(value) else value
         return LiteralScalarString(value) if _fits_block(value) else DoubleQuotedScalarString(value)
 
     writer = YAML()
