@@ -113,8 +113,8 @@ def _duties_of(node: Parts) -> list[Turn]:
     is_alone = node.store.dialect == "sqlite"
     duties = [
         Turn("orphans", 5.0 if is_alone else 10.0, node.upkeep.cancel_orphans),
-        Turn("health by time", 5.0, node.health.look_at_time),
-        Turn("held notices", 5.0, node.health.release),
+        Turn("health by time", 5.0 if is_alone else 10.0, node.health.look_at_time),
+        Turn("held notices", 5.0 if is_alone else 10.0, node.health.release),
         Turn("retention", 60.0, node.upkeep.forget),
         Turn("retention of health", 60.0, node.upkeep.forget_health),
         Turn("retention of bulk jobs", 60.0, node.bulk.forget),

@@ -87,7 +87,7 @@ def test_idle_nodes_ask_the_database_little(own_postgres: OwnServer, tmp_path: P
         counted = _statements_of(own_postgres)
 
     rate = counted.total() / IDLE_SECONDS / len(programs)
-    assert 0.5 < rate < STATEMENTS_EACH_SECOND, counted.most_common()
+    assert 0.5 < rate < STATEMENTS_EACH_SECOND, (rate, counted.most_common())
 
 
 def _statements_of(server: OwnServer) -> Counter[str]:
