@@ -199,19 +199,18 @@ class _Senders:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._known: dict[int, tuple[int, str]] = {}
+        self._known: dict[int, tuple[asyncio.BaseTransport, str]] = {}
 
     def name(self, request: web.BaseRequest) -> str:
-        peer = request.transport.get_extra_info("peername") if request.transport else None
-        if peer is None:
+        if request.transport is None or (peer := request.transport.get_extra_info("peername")) is None:
             return ""
         known = self._known.get(peer[1])
-        if known is not None and known[0] == id(request.transport):
+        if known is not None and known[0] is request.transport:
             return known[1]
         pids = {place.pid: place.name for place in self._cluster.places if place.pid}
-        owner = owner_of_port(peer[1], pids)
+        owner = owner_of_port(peer[1], request.transport.get_extra_info("sockname")[1], pids)
         name = pids.get(owner, "") if owner is not None else ""
-        self._known[peer[1]] = id(request.transport), name
+        self._known[peer[1]] = request.transport, name
         return name
 
 
