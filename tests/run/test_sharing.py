@@ -119,11 +119,11 @@ async def test_together_they_never_have_more_in_work_than_the_limit(here: Neighb
 
     await join(here, there)
     there.yard.stage.wake()
-    here.yard.open(here.names[0])
+    here.yard.open(names[0])
     await here.yard.until(events[0], "succeeded")
     await hear(here, there)
     above = (len(here.names), len(there.names))  # three in work at the first one, whose share is two
-    here.yard.open(here.names[1])
+    here.yard.open(names[1])
     await here.yard.until(events[1], "succeeded")
     await hear(here, there)
     await until(lambda: len(there.names) == 2)
