@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any, TypeVar
 
-from crossdock.store.apart import Apart
+from crossdock.store.apart import CLOSE_SECONDS, Apart
 from crossdock.store.database import (
     READ_SECONDS,
     READERS,
@@ -50,6 +50,7 @@ class Store:
         self.permits = Permits(database) if database.dialect == "postgresql" else None
         """For calls of integrations with a rate limit; SQLite has one process, which counts in memory."""
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._reading: set[Future[Any]] = set()
         self._lock: LockFile | None = None
 
     @property
@@ -77,7 +78,14 @@ class Store:
         if self.permits is not None:
             await self.permits.close()
         self._readers.shutdown(wait=False)
+        await self._end_reads()
         self._let_go()
+
+    async def _end_reads(self) -> None:
+        """Give the reads under way that nobody waits for any more the time to give their connections back."""
+        deadline = monotonic() + CLOSE_SECONDS
+        while self._reading and monotonic() < deadline:  # noqa: ASYNC110 - threads have no signal for the loop
+            await asyncio.sleep(0.005)
 
     def _let_go(self) -> None:
         self.database.dispose()
@@ -97,7 +105,10 @@ class Store:
             self._observer.answered("read", monotonic() - asked_at)
             return answer
 
-        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+        reading = self._readers.submit(work)
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        return await asyncio.wrap_future(reading)
 
     async def write(self, change: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """`change(connection, ...)` in a transaction of its own, committed when this returns."""
