@@ -21,6 +21,7 @@ from crossdock.manage.credentials import (
     open_credentials,
     seal_credentials,
     secret_differences,
+    unless_known,
 )
 from crossdock.manage.merge import differences
 from crossdock.manage.refusals import invalid
@@ -93,16 +94,9 @@ class ConnectionDrafting:
         return open_credentials(self.vault, stored.credentials)
 
     def _rules_for(self, stored: StoredConnection) -> ConnectionRules:
-        """Addresses that stay as they are were checked when they were saved. What has become since then of allowed
-        targets must not keep anybody from changing the rest."""
         document = stored.row.document
         known = {document.get("base_url"), document.get("authentication", {}).get("token_endpoint_url")}
-
-        def check_changed(url: str) -> None:
-            if url not in known:
-                self.rules.check_url(url)
-
-        return replace(self.rules, check_url=check_changed)
+        return replace(self.rules, check_url=unless_known(self.rules.check_url, known))
 
 
 def _complete(draft: ConnectionDraft, kept: KeptSecrets) -> dict[str, str]:

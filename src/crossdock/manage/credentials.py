@@ -7,7 +7,7 @@ sent there that he can't read: a kept secret goes only to where it was entered f
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from crossdock.manage.authentication import WrittenSecrets
@@ -95,3 +95,15 @@ def hide_secrets(secrets: Iterable[str], text: str) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***") if len(secret) >= LEAST_HIDDEN else text
     return text
+
+
+def unless_known(check_url: Callable[[str], None], known: Collection[str | None]) -> Callable[[str], None]:
+    """The check of a URL, but for those that stay as they are: they were checked when they were saved. What has become
+    since then of allowed targets must not keep anybody from changing the rest.
+    """
+
+    def check_changed(url: str) -> None:
+        if url not in known:
+            check_url(url)
+
+    return check_changed

@@ -13,6 +13,7 @@ from crossdock.manage.credentials import (
     open_credentials,
     seal_credentials,
     secret_differences,
+    unless_known,
 )
 from crossdock.manage.merge import differences
 from crossdock.manage.saving import Difference
@@ -95,17 +96,12 @@ class WebhookDrafting:
         return open_credentials(self.vault, stored.credentials)
 
     def _rules_for(self, row: WebhookRow) -> WebhookRules:
-        """What stays as it is was checked when it was saved. What has become since then of allowed targets, or of an
-        integration that is gone, must not keep anybody from changing the rest."""
+        """An integration that is gone must not keep anybody from changing the rest, either."""
         document = row.document
         known = {document["url"], document["authentication"].get("token_endpoint_url")}
         gone = {one: one for one in document["filters"]["integrations"] if one not in self.rules.integrations}
-
-        def check_changed(url: str) -> None:
-            if url not in known:
-                self.rules.check_url(url)
-
-        return replace(self.rules, check_url=check_changed, integrations={**self.rules.integrations, **gone})
+        check_url = unless_known(self.rules.check_url, known)
+        return replace(self.rules, check_url=check_url, integrations={**self.rules.integrations, **gone})
 
 
 def editable(row: WebhookRow) -> Json:
