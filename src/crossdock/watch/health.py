@@ -16,7 +16,8 @@ from crossdock import observe
 from crossdock.catalog import Catalog, Snapshot
 from crossdock.clock import Clock, new_id
 from crossdock.model.errors import StoreUnavailable
-from crossdock.model.health import Facts, HealthChange, HealthStatus, Watched, watched
+from crossdock.model.health import Facts, HealthChange, Watched, watched
+from crossdock.model.notification import TROUBLE
 from crossdock.observe import Observe
 from crossdock.store import Store
 from crossdock.store.health import Evaluated, Means, evaluate
@@ -36,7 +37,6 @@ EVALUATED_AT_ONCE = 50
 LOOKED_AT_ONCE = 250
 """Integrations that time is looked at for in one read."""
 RELEASED_AT_ONCE = 200
-TROUBLE = (HealthStatus.WARNING, HealthStatus.ERROR)
 
 
 class HealthWatch:
