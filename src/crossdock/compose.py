@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from crossdock import __version__, observe
-from crossdock.api import UseCases, create_api
+from crossdock.api import create_api
 from crossdock.catalog import Catalog
 from crossdock.clock import Passage, Sources, new_id, system_fraction, system_monotonic, system_now
 from crossdock.deliver.notices import Notices
@@ -47,6 +47,7 @@ from crossdock.manage.ports import Stages
 from crossdock.manage.stats import Stats
 from crossdock.manage.tokens import AdminToken, Tokens
 from crossdock.manage.trials import TrialPorts, Trials
+from crossdock.manage.use_cases import UseCases
 from crossdock.manage.webhook_documents import WebhookRules
 from crossdock.manage.webhooks import WebhookPorts, Webhooks
 from crossdock.manage.workflows import Workflows

@@ -88,8 +88,7 @@ def _setup() -> Iterator[tuple[Table, list[dict[str, Any]]]]:
     yield schema.secret, [{**secret, "updated_at": AT}]
     token = {"id": "tok_1", "workspace_id": "wsp_1", "name": "ci", "role": "viewer", "hint": "x", "hash": b"\x00\xff"}
     yield schema.api_token, [{**token, "created_at": AT, "expires_at": None, "last_used_at": None}]
-    session = {"kind": "session", "workspace_id": "wsp_1", "created_at": AT, "expires_at": AT}
-    yield schema.session, [{"hash": bytes([number]) * 32, **session} for number in range(3)]
+    yield from _people()
     yield schema.setting, [{"name": "configuration", "value": "12"}, {"name": "odd", "value": "".join(ODD_TEXTS)}]
     yield schema.lane, [_lane(number) for number in range(5)]
     yield schema.rejection, [{"integration_id": "int_a", "reason": "no key", "count": 2**40, "last_at": AT}]
@@ -101,6 +100,25 @@ def _setup() -> Iterator[tuple[Table, list[dict[str, Any]]]]:
     node = {"id": OLD_NODE, "host": "old", "pid": 1, "version": "0", "started_at": AT, "heartbeat_at": AT}
     yield schema.node, [node]
     yield schema.duty, [{"name": "retention", "due_at": AT, "node_id": OLD_NODE}]
+
+
+def _people() -> Iterator[tuple[Table, list[dict[str, Any]]]]:
+    user = {"id": "usr_1", "login": "ada", "name": "Ada", "password_hash": "$argon2id$", "disabled": False}
+    identity = {"issuer": "https://id.example", "subject": "1"}
+    yield schema.user, [{**user, **identity, "created_at": AT, "updated_at": AT, "last_signed_in_at": AT}]
+    yield schema.membership, [{"user_id": "usr_1", "workspace_id": "wsp_1", "role": "operator"}]
+    session = {"kind": "session", "workspace_id": "wsp_1", "created_at": AT, "expires_at": AT, "user_id": "usr_1"}
+    seen = {"last_seen_at": AT, "agent": "Browser/1", "source_ip": "127.0.0.1"}
+    yield (
+        schema.session,
+        [{"hash": bytes([number]) * 32, "id": f"ses_{number}", **session, **seen} for number in range(3)],
+    )
+    yield schema.sign_in_failure, [{"subject": "login:00", "failures": 2, "last_at": AT}]
+    deed = {"actor_id": "usr_1", "actor_name": "Ada", "action": "key.deleted", "subject_id": "key_1"}
+    yield (
+        schema.audit,
+        [{"id": "aud_1", "workspace_id": "wsp_1", "at": AT, **deed, "subject_name": "k", "before": "{}", "note": ""}],
+    )
 
 
 def _health() -> Iterator[tuple[Table, list[dict[str, Any]]]]:

@@ -22,7 +22,7 @@ from crossdock.api.routes import (
     webhooks,
     workflows,
 )
-from crossdock.api.use_cases import UseCases
+from crossdock.manage.use_cases import UseCases
 
 ROUTES = (
     integrations.routes,

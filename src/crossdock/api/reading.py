@@ -10,7 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
-from crossdock.api.use_cases import Cases
+from crossdock.api.cases import Cases
 from crossdock.manage.actor import Actor
 from crossdock.manage.paging import DEFAULT_LIMIT, MAX_LIMIT
 from crossdock.manage.refusals import field_errors, invalid

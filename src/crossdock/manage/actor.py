@@ -15,12 +15,16 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Somebody or something that was recognised. `workspace` is the slug; all that it sees is in there."""
+    """Somebody or something that was recognised. `workspace` is the slug; all that it sees is in there.
+
+    `id` is the user's or the token's; '' for what the server itself does, and for tokens that are not stored.
+    """
 
     name: str
     workspace_id: str
     workspace: str
     role: Role
+    id: str = ""
 
     def require(self, role: Role) -> None:
         """Forbidden unless the actor has this role or a higher one."""

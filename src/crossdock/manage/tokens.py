@@ -90,7 +90,7 @@ class Tokens:
         if row.expires_at is not None and row.expires_at <= now:
             return None
         self._used[row.id] = now
-        return Actor(row.name, row.workspace_id, row.workspace, _role(row.role))
+        return Actor(row.name, row.workspace_id, row.workspace, _role(row.role), row.id)
 
     async def record_uses(self) -> None:
         """Write down when tokens were last used; what can't be written now is kept for the next time."""

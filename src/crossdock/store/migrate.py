@@ -28,7 +28,7 @@ from crossdock.store import schema
 from crossdock.store.database import Database
 from crossdock.store.outages import contention, is_unavailable
 
-LATEST_REVISION = "0004"
+LATEST_REVISION = "0005"
 """The last migration in `migrations/versions`."""
 OLDEST_PROGRAM = "0002"
 """The latest revision that a program has to know, at least, to work with these tables."""

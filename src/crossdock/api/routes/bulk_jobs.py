@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from crossdock.api import bulk_documents
 from crossdock.api.answering import answer, answer_page
+from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
 from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, OptionalJsonBody, Who, checked, refuse_the_unexpected
-from crossdock.api.use_cases import Cases
 from crossdock.manage.bulk_jobs import NewBulkCancel, NewBulkReplay, NewWhatIf
 from crossdock.model.bulk import BulkKind, BulkOutcome
 from crossdock.model.outcome import Json

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends, Response
 
 from crossdock.api import documents
 from crossdock.api.answering import answer
+from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.reading import LargeJsonBody, Who, checked, refuse_the_unexpected
-from crossdock.api.use_cases import Cases
 
 routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["configuration"])
 

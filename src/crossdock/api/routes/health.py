@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 
 from crossdock.api.answering import answer, answer_page
+from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import Note, PageOf
 from crossdock.api.health_documents import Health, Issue, Snooze
 from crossdock.api.reading import PAGE, Cursor, Limit, OptionalJsonBody, Who, checked, refuse_the_unexpected
-from crossdock.api.use_cases import Cases
 from crossdock.manage.health import Which
 
 routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["health"])

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Depends, Response
 
 from crossdock.api import documents, fleet_documents
 from crossdock.api.answering import answer, answer_nothing, answer_page
+from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
 from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, Who, checked, refuse_the_unexpected
-from crossdock.api.use_cases import Cases
 from crossdock.manage.integrations import external_systems
 from crossdock.manage.paging import Page
 

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Response
 
 from crossdock.api import documents
 from crossdock.api.answering import answer
+from crossdock.api.cases import Cases
 from crossdock.api.describing import takes, writes
 from crossdock.api.reading import OptionalJsonBody, Who, checked, refuse_the_unexpected
-from crossdock.api.use_cases import Cases
 from crossdock.manage.lanes import Decision
 
 routes = APIRouter(

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from crossdock.api import trial_documents
 from crossdock.api.answering import answer, answer_nothing
+from crossdock.api.cases import Cases
 from crossdock.api.describing import takes, writes
 from crossdock.api.reading import JsonBody, Who, checked, refuse_the_unexpected
-from crossdock.api.use_cases import Cases
 from crossdock.manage.trials import NewTrial
 
 routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["workflows"])

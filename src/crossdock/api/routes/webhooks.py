@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 
 from crossdock.api.answering import answer, answer_nothing, answer_page
+from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
 from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, OptionalJsonBody, Who, refuse_the_unexpected
-from crossdock.api.use_cases import Cases
 from crossdock.api.webhook_documents import (
     NotificationWebhook,
     PayloadSchema,

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from crossdock.api import workflow_documents as documents
 from crossdock.api.answering import answer, answer_nothing, answer_page
+from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
 from crossdock.api.reading import (
@@ -20,7 +21,6 @@ from crossdock.api.reading import (
     checked,
     refuse_the_unexpected,
 )
-from crossdock.api.use_cases import Cases
 
 routes = APIRouter(
     prefix="/api/v1/integrations/{integration_id}/workflow",

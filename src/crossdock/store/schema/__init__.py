@@ -32,6 +32,7 @@ from crossdock.store.schema.health import (
     webhook_record,
 )
 from crossdock.store.schema.nodes import duty, node, rate_use
+from crossdock.store.schema.people import audit, membership, sign_in_failure, user
 from crossdock.store.schema.setup import (
     api_key,
     api_token,
@@ -52,6 +53,7 @@ __all__ = [
     "api_key",
     "api_token",
     "attempt",
+    "audit",
     "bulk_item",
     "bulk_job",
     "connection",
@@ -66,6 +68,7 @@ __all__ = [
     "integration",
     "journal",
     "lane",
+    "membership",
     "metadata",
     "node",
     "notification",
@@ -77,7 +80,9 @@ __all__ = [
     "secret",
     "session",
     "setting",
+    "sign_in_failure",
     "told",
+    "user",
     "webhook_record",
     "workflow_draft",
     "workflow_publication",

@@ -135,9 +135,14 @@ session = Table(  # a signed-in browser; also the one-time sign-in link (kind = 
     metadata,
     Column("hash", LargeBinary, primary_key=True),
     Column("kind", String, nullable=False),
-    Column("workspace_id", ForeignKey("workspace.id"), nullable=False),
+    Column("workspace_id", ForeignKey("workspace.id"), nullable=False),  # which is shown first
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Column("id", String),  # by which a session is listed and ended; NULL where no user is known
+    Column("user_id", ForeignKey("account.id", ondelete="CASCADE"), index=True),  # NULL: the first link of all
+    Column("last_seen_at", BigInteger),
+    Column("agent", String),  # what the browser calls itself
+    Column("source_ip", String),
 )
 
 setting = Table(  # small facts of the installation: `configuration` counts changes of what people set up

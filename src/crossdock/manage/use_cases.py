@@ -1,12 +1,9 @@
-"""What the API works with: the use cases of `manage`, handed in when the program is put together."""
+"""All use cases, as the API and the pages are handed them when the program is put together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
-
-from fastapi import Depends, Request
 
 from crossdock.manage.apply import Apply
 from crossdock.manage.bulk_jobs import BulkJobs
@@ -49,11 +46,3 @@ class UseCases:
     apply: Apply
     settings: Callable[[], list[Json]]
     """Every setting: {name, value, default, help, secret}; secrets only say whether they are set."""
-
-
-async def _use_cases(request: Request) -> UseCases:
-    cases: UseCases = request.app.state.use_cases
-    return cases
-
-
-Cases = Annotated[UseCases, Depends(_use_cases)]
