@@ -13,6 +13,7 @@ from crossdock.model.states import RunMove, RunState
 from crossdock.model.time import later
 from crossdock.store import Store, schema
 from crossdock.store.accept import Accept, Accepted, DedupeKey
+from crossdock.store.audit import AuditFilter, audit_entry, audit_page, forget_audit
 from crossdock.store.backlog import blocked_lanes, count_backlog
 from crossdock.store.claims import (
     Claim,
@@ -55,7 +56,7 @@ from crossdock.store.telling import drop_notices_of
 from tests.support.held import START, HeldClock
 from tests.support.runs import NODE, OTHER_NODE, Runs, a_step, add_integration, an_entry, an_event, settle_of
 
-LARGE = ("run", "event", "journal", "delivery", "attempt", "notification")
+LARGE = ("run", "event", "journal", "delivery", "attempt", "notification", "audit")
 SMALL_INDEXES = {
     index.name
     for table in schema.metadata.tables.values()
@@ -110,6 +111,9 @@ def _add_finished(connection: Connection) -> None:
     waiting = {**told, "state": "queued", "due_at": START, "created_at": START, "finished_at": None, "attempts": 0}
     connection.execute(insert(schema.delivery), [{**waiting, "id": f"dlv_f{n}"} for n in range(5)])
     connection.execute(insert(schema.notification), [{**about, "delivery_id": f"dlv_f{n}"} for n in range(5)])
+    who = {"actor_id": "usr_1", "actor_name": "alice", "action": "key.added", "subject_name": "a key"}
+    log = [{"id": f"aud_{n:012x}", "subject_id": f"key_{n}", "workspace_id": "ws_1", "at": n} for n in range(FINISHED)]
+    connection.execute(insert(schema.audit), [{**one, **who} for one in log])
 
 
 def _pretend_more(connection: Connection) -> None:
@@ -254,6 +258,9 @@ async def test_operators_and_callers_read_no_whole_table(store: Store, full: Run
         lambda c: list_notifications(c, "ws_1", "nwh_1", limit=20, before="dlv_9"),
         lambda c: show_notification(c, "ws_1", "dlv_f1"),
         lambda c: drop_notices_of(c, "nwh_1", now, "it was switched off"),
+        lambda c: audit_page(c, "ws_1", AuditFilter(search="alice"), limit=20, after_id="aud_9"),
+        lambda c: audit_page(c, "ws_1", AuditFilter(subject_id="key_1", action="key"), limit=20),
+        lambda c: audit_entry(c, "ws_1", "aud_9"),
     ]
     for look in looks:
         assert await store.write(scans, look) == []
@@ -265,6 +272,7 @@ async def test_retention_reads_only_what_it_forgets(store: Store, full: Runs) ->
         lambda c: forget_events(c, "int_a", later(START, -1_900), 9),
         lambda c: cancel_runs_of(c, "int_b", full.now, 9),
         lambda c: forget_notifications(c, later(START, -1_900), 9, "dlv_0000"),
+        lambda c: forget_audit(c, 1_000, 9),
     ]
     for look in looks:
         assert await store.write(scans, look) == []

@@ -1,0 +1,171 @@
+"""The audit log: who changed what, when, and how it was before and after.
+
+A row is written in the transaction of the change that it tells of (`audited`): there is no change without its row, and
+no row without its change. Rows are never changed; `forget_audit` deletes them when their time is over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Select, delete, insert, or_, select
+
+from crossdock.model.outcome import Json
+from crossdock.model.time import Instant
+from crossdock.store.events import CLOCK_STEP, first_id_at
+from crossdock.store.schema import audit
+
+T = TypeVar("T")
+Seen = TypeVar("Seen")
+P = ParamSpec("P")
+
+ID_PREFIX = "aud"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One change. `before` and `after` are documents without secrets, None where there was nothing to tell.
+
+    `actor_id` is that of a user or a token; '' for the server itself, and for tokens that are not stored. Names are as
+    they were at that moment: what they stand for may be gone, or be called otherwise, when somebody reads this.
+    """
+
+    id: str
+    workspace_id: str
+    at: Instant
+    actor_id: str
+    actor_name: str
+    action: str
+    subject_id: str
+    subject_name: str
+    before: Json = None
+    after: Json = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """What a list shows. `action` is a whole one, or what stands before one of its dots. `search` is looked for in
+    names and notes. `until` itself is not included.
+    """
+
+    subject_id: str | None = None
+    actor_id: str | None = None
+    action: str | None = None
+    search: str = ""
+    since: Instant | None = None
+    until: Instant | None = None
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def audited(
+    change: Callable[Concatenate[Connection, P], T], entry_for: Callable[[T], AuditEntry | None]
+) -> Callable[Concatenate[Connection, P], T]:
+    """`change` for `Store.write`, together with the row that tells of it.
+
+    `entry_for` is given what the change answered, and gives None where it did not land.
+    """
+
+    def change_and_tell(connection: Connection, /, *arguments: P.args, **named: P.kwargs) -> T:
+        answer = change(connection, *arguments, **named)
+        _record_one(connection, entry_for(answer))
+        return answer
+
+    return change_and_tell
+
+
+def audited_with(
+    look: Callable[[Connection], Seen],
+    change: Callable[Concatenate[Connection, P], T],
+    entry_for: Callable[[Seen, T], AuditEntry | None],
+) -> Callable[Concatenate[Connection, P], T]:
+    """As `audited`, where the row tells of what only `look` sees, in the same transaction and before the change."""
+
+    def look_change_and_tell(connection: Connection, /, *arguments: P.args, **named: P.kwargs) -> T:
+        seen = look(connection)
+        answer = change(connection, *arguments, **named)
+        _record_one(connection, entry_for(seen, answer))
+        return answer
+
+    return look_change_and_tell
+
+
+def record(connection: Connection, *entries: AuditEntry) -> None:
+    """Write rows of the log: with a change that is made of several, or for what is told though nothing changes."""
+    if entries:
+        connection.execute(insert(audit), [_values(entry) for entry in entries])
+
+
+def _record_one(connection: Connection, entry: AuditEntry | None) -> None:
+    if entry is not None:
+        record(connection, entry)
+
+
+def _values(entry: AuditEntry) -> dict[str, Any]:
+    values = {column.name: getattr(entry, column.name) for column in audit.columns}
+    return {**values, "before": _text(entry.before), "after": _text(entry.after)}
+
+
+def _text(document: Json) -> str | None:
+    return None if document is None else json.dumps(document)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def audit_page(
+    connection: Connection, workspace_id: str, wanted: AuditFilter, *, after_id: str | None = None, limit: int
+) -> list[AuditEntry]:
+    """The newest entries first, those older than `after_id`."""
+    query = _filtered(select(audit).where(audit.c.workspace_id == workspace_id), wanted)
+    if after_id is not None:
+        query = query.where(audit.c.id < after_id)
+    return [_entry(row) for row in connection.execute(query.order_by(audit.c.id.desc()).limit(limit))]
+
+
+def audit_entry(connection: Connection, workspace_id: str, entry_id: str) -> AuditEntry | None:
+    """One entry; None when the workspace has no such one."""
+    query = select(audit).where(audit.c.id == entry_id, audit.c.workspace_id == workspace_id)
+    row = connection.execute(query).first()
+    return None if row is None else _entry(row)
+
+
+def _filtered(query: Select[Any], wanted: AuditFilter) -> Select[Any]:
+    if wanted.subject_id is not None:
+        query = query.where(audit.c.subject_id == wanted.subject_id)
+    if wanted.actor_id is not None:
+        query = query.where(audit.c.actor_id == wanted.actor_id)
+    if wanted.action is not None:
+        group = audit.c.action.startswith(f"{wanted.action}.", autoescape=True)
+        query = query.where((audit.c.action == wanted.action) | group)
+    if wanted.search:
+        places = (audit.c.subject_name, audit.c.subject_id, audit.c.actor_name, audit.c.action, audit.c.note)
+        query = query.where(or_(*(place.icontains(wanted.search, autoescape=True) for place in places)))
+    # the ids, which begin with the time, bound what is looked at
+    if wanted.since is not None:
+        query = query.where(audit.c.at >= wanted.since, audit.c.id >= first_id_at(wanted.since - CLOCK_STEP, ID_PREFIX))
+    if wanted.until is not None:
+        query = query.where(audit.c.at < wanted.until, audit.c.id < first_id_at(wanted.until + CLOCK_STEP, ID_PREFIX))
+    return query
+
+
+def _entry(row: Any) -> AuditEntry:
+    values = dict(row._mapping)
+    for side in ("before", "after"):
+        values[side] = None if values[side] is None else json.loads(values[side])
+    return AuditEntry(**values)
+
+
+# --- forgetting ------------------------------------------------------------------------------------------------------
+
+
+def forget_audit(connection: Connection, before: Instant, limit: int) -> int:
+    """Delete up to `limit` entries of before an instant, the oldest first; how many."""
+    is_old = (audit.c.id < first_id_at(before, ID_PREFIX), audit.c.at < before)
+    oldest = select(audit.c.id).where(*is_old).order_by(audit.c.id).limit(limit)
+    return connection.execute(delete(audit).where(audit.c.id.in_(oldest))).rowcount
