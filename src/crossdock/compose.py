@@ -43,7 +43,9 @@ from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
 from crossdock.manage.lanes import Lanes
 from crossdock.manage.master_key import MasterKey
+from crossdock.manage.passwords import Passwords
 from crossdock.manage.ports import Stages
+from crossdock.manage.sessions import Sessions
 from crossdock.manage.stats import Stats
 from crossdock.manage.tokens import AdminToken, Tokens
 from crossdock.manage.trials import TrialPorts, Trials
@@ -347,6 +349,7 @@ class Node:
         if configured is not None:
             admins.append(AdminToken("admin token", configured, self.workspace_id, DEFAULT_WORKSPACE))
         self.tokens = Tokens(store, system_now, admins, self.signals)
+        self.sessions = Sessions(store, Passwords(), system_now)
         rules = Rules(partial(compile_workflow, functions=self.functions), self.guard.check_url)
         ports = IntegrationPorts(store, self.vault, catalog, rules, system_now, settings.url_at(settings.port))
         stages = Stages(self.run, self.deliver, self.answers.announce_to_all, self.signals)

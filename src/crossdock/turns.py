@@ -13,6 +13,7 @@ from crossdock import observe
 from crossdock.catalog import Catalog
 from crossdock.clock import Sources
 from crossdock.deliver.stage import DeliverStage
+from crossdock.manage.sessions import Sessions
 from crossdock.manage.tokens import Tokens
 from crossdock.observe import Observe
 from crossdock.receive.answers import Answers
@@ -43,6 +44,7 @@ class Parts(Protocol):
     metrics: Observe
     catalog: Catalog
     tokens: Tokens
+    sessions: Sessions
     functions: Functions
     answers: Answers
     receive: ReceiveApp
@@ -74,6 +76,7 @@ def turns_of(node: Parts) -> list[Turn]:
         Turn("stray deliveries", strays, node.deliver.return_strays, alarm=_recovery_bell(node.store)),
         Turn("counts", 2.0, node.upkeep.write_counts),
         Turn("token use", 10.0, node.tokens.record_uses),
+        Turn("session use", 10.0, node.sessions.record_seen),
         Turn("measure", 2.0 if is_alone else 5.0, node.upkeep.measure),
         Turn("measure all", lambda: node.measuring.pause_seconds, node.measuring.measure),
         Turn("event loop", 0.5, node.measuring.feel_the_loop),
@@ -118,6 +121,7 @@ def _duties_of(node: Parts) -> list[Turn]:
         Turn("retention", 60.0, node.upkeep.forget),
         Turn("retention of health", 60.0, node.upkeep.forget_health),
         Turn("retention of bulk jobs", 60.0, node.bulk.forget),
+        Turn("retention of sessions", 60.0, node.sessions.forget),
     ]
     if "run" in node.settings.roles:
         duties.append(Turn("forgotten lanes", 60.0, node.run.lanes.wake_forgotten))
