@@ -90,7 +90,7 @@ from crossdock.store.signals import Topic
 from crossdock.store.transfer_marks import check_marks, shown_place
 from crossdock.tracing import open_tracer
 from crossdock.turns import turns_of, wire_signals
-from crossdock.ui import Pages, first_sign_in_path
+from crossdock.ui import Workspace
 from crossdock.vault import LOCAL_TOKEN_FILE, load_vault, local_secret
 from crossdock.watch.bulk import BulkWork, Deed
 from crossdock.watch.bulk_deeds import BACKLOG, Canceling, Comparing, Replaying
@@ -438,7 +438,7 @@ class Node:
                 metrics=self.metrics.text,
                 receive=self._doors() if "receive" in self.settings.roles else None,
                 api=create_api(self.cases) if has_web else None,
-                pages=Pages(self.store, self.cases, system_now) if has_web else None,
+                pages=Workspace(self.cases, self.sessions) if has_web else None,
                 metrics_token=self.settings.secret("metrics_token"),
                 trusted_proxies=self.settings.trusted_proxies,
             )
@@ -453,7 +453,7 @@ class Node:
     async def _greet(self, url: str) -> None:
         """Say where to go: the address always, the sign-in link until somebody has used it."""
         print(f"Crossdock {__version__} listens at {url}", flush=True)
-        path = await first_sign_in_path(self.store, self.workspace_id, system_now())
+        path = await self.sessions.first_sign_in_path()
         if path is not None:
             print(f"Sign in: {url}{path}", flush=True)
         if self.demo is not None:

@@ -10,9 +10,9 @@ from crossdock.store.lanes import LaneClaim, LaneTurn, acquire_lanes
 from crossdock.store.nodes import Condition, NodeRow, announce_leaving, beat, register_node
 from crossdock.store.settle import Settle
 from tests.api.conftest import Api
-from tests.api.story import FAILURE
 from tests.support.held import HeldClock
 from tests.support.runs import NODE, OTHER_NODE
+from tests.support.story import FAILURE
 
 ORDERED = {"ordered_delivery": True, "ordering_key": "{{ body.a }}"}
 

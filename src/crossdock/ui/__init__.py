@@ -1,9 +1,8 @@
-"""The web workspace: pages made on the server that work without scripts.
+"""The web workspace: pages made on the server that work without scripts, and better with them.
 
 A page is one handler and one template. Everything goes through the use cases of `manage`, as in the API.
 """
 
-from crossdock.ui.pages import Pages
-from crossdock.ui.sign_in import first_sign_in_path
+from crossdock.ui.workspace import Workspace
 
-__all__ = ["Pages", "first_sign_in_path"]
+__all__ = ["Workspace"]

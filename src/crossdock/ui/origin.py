@@ -1,25 +1,43 @@
-"""Whether a form was sent by one of our own pages."""
+"""Whether a form was sent by one of our own pages.
+
+Sec-Fetch-Site says it outright (Fetch Metadata); browsers without it send Origin with every POST. Where neither is
+there, the form must carry the page's token, which only somebody who can read our pages knows.
+"""
 
 from __future__ import annotations
 
+import hmac
+from hashlib import sha256
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
 from crossdock.model.errors import Forbidden
 
+TOKEN_FIELD = "page_token"
+TOKEN_HEADER = "x-page-token"
 
-def require_own_page(request: Request) -> None:
-    """Forbidden when the browser says that another site's page sent the form.
 
-    Sec-Fetch-Site says it outright (Fetch Metadata); browsers without it send Origin with every POST. Programs that
-    send neither carry no cookie of a browser either, unless somebody gave them one.
-    """
+def page_token(cookie: str) -> str:
+    """The token of the pages of one session; `cookie` is the session's secret text."""
+    return hmac.new(cookie.encode(errors="replace"), b"page", sha256).hexdigest()
+
+
+def is_from_own_page(request: Request) -> bool | None:
+    """What the browser says about who sent this; None when it says nothing."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
-        allowed = site in ("same-origin", "none")
-    else:
-        origin = request.headers.get("origin")
-        allowed = origin is None or urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
-    if not allowed:
-        raise Forbidden("this form was sent by a page of another site")
+        return site in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    if origin is not None:
+        return urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
+    return None
+
+
+def require_own_page(request: Request, cookie: str | None, token: str | None) -> None:
+    """Forbidden when another site's page sent this, or when nothing tells that one of ours did."""
+    said = is_from_own_page(request)
+    if said is None:
+        said = bool(cookie) and bool(token) and hmac.compare_digest(page_token(cookie or ""), token or "")
+    if not said:
+        raise Forbidden("this form was not sent by a page of this site; open the page anew and send it from there")

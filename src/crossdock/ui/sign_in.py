@@ -1,111 +1,142 @@
-"""Signing in: one-time links become sessions, sessions become actors.
+"""Signing in and out: by password, or by a one-time link that sets one.
 
-A link is used up by the button on its page, not by opening it: mail scanners and prefetching browsers open links too.
-Texts of links and sessions are random and only their SHA-256 is stored.
+Opening a link uses nothing up; its form does. Where a sign-in leads afterwards is always a page of this site.
 """
 
 from __future__ import annotations
 
-import secrets
-from hashlib import sha256
+from math import ceil
+from secrets import token_urlsafe
+from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
-from crossdock.clock import Clock
-from crossdock.manage.actor import Actor
-from crossdock.manage.tokens import Tokens
-from crossdock.model.time import Instant, later
-from crossdock.store import Store
-from crossdock.store.sessions import (
-    add_link,
-    add_session,
-    anybody_signed_in,
-    end_session,
-    link_is_good,
-    signed_in,
-    trade_link,
-)
+from crossdock.manage.sessions import Begun, Sessions, SignInRefused, Throttled
+from crossdock.model.errors import Invalid, TooMany
+from crossdock.ui.cookies import forget_session, keep_session, session_text
+from crossdock.ui.forms import NO_ERRORS, Errors, Form, read_form
+from crossdock.ui.origin import TOKEN_FIELD, page_token, require_own_page
+from crossdock.ui.rendering import html, render
+from crossdock.ui.said import is_own_path
 
-LINK_SECONDS = 86_400.0
-SESSION_SECONDS = 12 * 3_600.0
+VISITOR = "crossdock-visitor"
+"""The cookie behind the page's token where nobody is signed in yet."""
+_REFUSED = "Login or password is wrong."
 
 
-async def first_sign_in_path(store: Store, workspace_id: str, now: Instant) -> str | None:
-    """The path of a new one-time sign-in link, good for a day; None once somebody has signed in."""
-    if await store.read(anybody_signed_in):
-        return None
-    text = secrets.token_urlsafe(32)
-    await store.write(add_link, _digest(text), workspace_id, now, later(now, LINK_SECONDS))
-    return f"/sign-in?token={text}"
+def sign_in_path(then: str) -> str:
+    """The sign-in that leads to a page of this site afterwards."""
+    return "/sign-in" if then in ("", "/") else "/sign-in?" + urlencode({"next": then})
 
 
-class Sessions:
-    """Who sits before the browser. A signed-in browser has all rights of its workspace."""
+class SignIn:
+    """The pages of whoever is not signed in."""
 
-    def __init__(self, store: Store, tokens: Tokens, clock: Clock) -> None:
-        self._store = store
-        self._tokens = tokens
-        self._clock = clock
+    def __init__(self, sessions: Sessions, provider: str | None = None) -> None:
+        self._sessions = sessions
+        self._provider = provider
+        """What people call the OpenID provider; None without one."""
 
-    async def actor(self, request: Request) -> Actor | None:
-        """Who is signed in; None for nobody."""
-        text = request.cookies.get(_cookie_name(request))
-        if not text:
-            return None
-        found = await self._store.read(signed_in, _digest(text), self._clock())
-        return None if found is None else Actor("web workspace", found[0], found[1], "admin")
+    @property
+    def routes(self) -> list[Route]:
+        return [
+            Route("/sign-in", self._show, methods=["GET"]),
+            Route("/sign-in", self._sign_in, methods=["POST"]),
+            Route("/sign-in/link", self._use_link, methods=["POST"]),
+            Route("/sign-out", self._sign_out, methods=["POST"]),
+        ]
 
-    async def is_good_link(self, link: str) -> bool:
-        """Whether a link could be used now; it is not used up by asking."""
-        return await self._store.read(link_is_good, _digest(link), self._clock())
+    async def _show(self, request: Request) -> Response:
+        link = request.query_params.get("token")
+        if link is not None:
+            return await self._show_link(request, link)
+        cookie = session_text(request)
+        if cookie and await self._sessions.recognise(cookie) is not None:
+            return RedirectResponse(_then(request.query_params.get("next", "")), 303)
+        return self._page(request, next=request.query_params.get("next", ""))
 
-    async def begin_with_link(self, link: str) -> str | None:
-        """Use up a link; the text of the new session, None when the link is over or used."""
-        text, now = secrets.token_urlsafe(32), self._clock()
-        end = later(now, SESSION_SECONDS)
-        return text if await self._store.write(trade_link, _digest(link), _digest(text), now, end) else None
+    async def _sign_in(self, request: Request) -> Response:
+        form = await _own_form(request)
+        login = form.text("login")
+        try:
+            answer = await self._sessions.sign_in(login, form.raw("password"), **_from_where(request))
+        except TooMany as error:
+            return self._page(request, 429, login=login, next=form.text("next"), error=str(error))
+        match answer:
+            case Begun(text=text):
+                return _signed_in(request, text, _then(form.text("next")))
+            case SignInRefused():
+                return self._page(request, 403, login=login, next=form.text("next"), error=_REFUSED)
+            case Throttled(retry_after_seconds=seconds):
+                words = f"Too many tries failed. Wait {ceil(seconds)} seconds, then try again."
+                response = self._page(request, 429, login=login, next=form.text("next"), error=words)
+                response.headers["retry-after"] = str(ceil(seconds))
+                return response
 
-    async def begin_with_token(self, token: str) -> str | None:
-        """A session for whoever has an API token of an admin; None for any other text."""
-        actor = self._tokens.authenticate(token)
-        if actor is None or actor.role != "admin":
-            return None
-        text, now = secrets.token_urlsafe(32), self._clock()
-        await self._store.write(add_session, _digest(text), actor.workspace_id, now, later(now, SESSION_SECONDS))
-        return text
+    async def _show_link(self, request: Request, link: str, status: int = 200, **typed: Any) -> Response:
+        purpose = await self._sessions.purpose(link)
+        names: dict[str, Any] = {"login": "", "name": "", "errors": NO_ERRORS, "token": link, **typed}
+        if purpose is None:
+            return _answer(request, "sign_in/link.html", 410, is_good=False)
+        if not purpose.is_first:
+            names |= {"login": purpose.login, "name": purpose.name}
+        return _answer(request, "sign_in/link.html", status, is_good=True, is_first=purpose.is_first, **names)
 
-    async def end(self, request: Request) -> None:
-        text = request.cookies.get(_cookie_name(request))
-        if text:
-            await self._store.write(end_session, _digest(text))
+    async def _use_link(self, request: Request) -> Response:
+        form = await _own_form(request)
+        typed = {"login": form.text("login"), "name": form.text("name")}
+        link, password = form.text("token"), form.raw("password")
+        try:
+            begun = await self._sessions.begin_with_link(link, password=password, **typed, **_from_where(request))
+        except Invalid as error:
+            return await self._show_link(request, link, 422, errors=Errors.of(error), **typed)
+        if begun is None:
+            return await self._show_link(request, link)
+        return _signed_in(request, begun.text, "/")
 
+    async def _sign_out(self, request: Request) -> Response:
+        form = await read_form(request)
+        cookie = session_text(request)
+        require_own_page(request, cookie, form.text(TOKEN_FIELD))
+        if cookie:
+            await self._sessions.sign_out(cookie)
+        response = RedirectResponse("/sign-in", 303)
+        forget_session(request, response)
+        response.headers["clear-site-data"] = '"cache"'  # so that the back button brings no page of the session again
+        return response
 
-def keep_session(request: Request, response: Response, text: str) -> None:
-    """Let the browser remember its session, out of reach for scripts and other sites."""
-    response.set_cookie(
-        _cookie_name(request),
-        text,
-        max_age=round(SESSION_SECONDS),
-        path="/",
-        httponly=True,
-        samesite="lax",
-        secure=_is_secure(request),
-    )
-
-
-def forget_session(request: Request, response: Response) -> None:
-    response.delete_cookie(_cookie_name(request), path="/", httponly=True, secure=_is_secure(request))
-
-
-def _is_secure(request: Request) -> bool:
-    return request.url.scheme == "https"
-
-
-def _cookie_name(request: Request) -> str:
-    # `__Host-` binds a cookie to this very host, but browsers take it over HTTPS only
-    return "__Host-crossdock" if _is_secure(request) else "crossdock"
+    def _page(self, request: Request, status: int = 200, **typed: Any) -> Response:
+        names = {"login": "", "next": "", "error": "", "ended": "", "provider": self._provider, **typed}
+        return _answer(request, "sign_in/sign_in.html", status, **names)
 
 
-def _digest(text: str) -> bytes:
-    return sha256(text.encode(errors="replace")).digest()
+def _signed_in(request: Request, text: str, then: str) -> Response:
+    response = RedirectResponse(then, 303)
+    keep_session(request, response, text)
+    return response
+
+
+def _answer(request: Request, template: str, status: int, **names: Any) -> Response:
+    visitor = request.cookies.get(VISITOR) or token_urlsafe(24)
+    response = html(render(template, page_token=page_token(visitor), **names), status)
+    secure = request.url.scheme == "https"
+    response.set_cookie(VISITOR, visitor, max_age=86_400, path="/", httponly=True, samesite="lax", secure=secure)
+    return response
+
+
+async def _own_form(request: Request) -> Form:
+    form = await read_form(request)
+    require_own_page(request, request.cookies.get(VISITOR), form.text(TOKEN_FIELD))
+    return form
+
+
+def _from_where(request: Request) -> dict[str, str]:
+    address = request.client.host if request.client is not None else ""
+    return {"source_ip": address, "agent": request.headers.get("user-agent", "")}
+
+
+def _then(text: str) -> str:
+    return text if text and is_own_path(text) else "/"
