@@ -24,7 +24,7 @@ from crossdock.manage.sessions import (
 from crossdock.model.errors import Invalid, NotFound
 from crossdock.store import Store, schema
 from crossdock.store.configuration import ensure_workspace
-from crossdock.store.people import UserRow, add_user, delete_user, lock_user, save_user, set_role, user_by_login
+from crossdock.store.people import UserRow, add_user, lock_user, remove_user, save_user, set_role, user_by_login
 from tests.support.held import HeldClock
 
 pytestmark = pytest.mark.anyio
@@ -450,7 +450,7 @@ async def test_use_is_written_down_once_a_minute_at_most(door: Door, clock: Held
 
 async def test_a_disabled_or_deleted_user_is_out_at_once(door: Door, clock: HeldClock) -> None:
     await door.first()
-    for login, change in (("bob", _disable), ("carol", delete_user)):
+    for login, change in (("bob", _disable), ("carol", _remove)):
         link = await door.add(login, clock())
         begun = await door.sessions.begin_with_link(link, password=PASSWORD, source_ip=HERE)
         await door.who(begun)
@@ -537,6 +537,10 @@ async def test_what_is_over_is_forgotten(door: Door, clock: HeldClock) -> None:
 
 def _rows(connection, table) -> int:
     return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+def _remove(connection, user_id: str) -> None:
+    remove_user(connection, user_id, lambda before, after: ())
 
 
 def _disable(connection, user_id: str) -> None:

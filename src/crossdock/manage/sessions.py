@@ -23,15 +23,19 @@ from crossdock.manage.logins import check_login, check_person, normalise_login
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
 from crossdock.manage.passwords import Passwords, check_password
 from crossdock.manage.refusals import invalid
+from crossdock.manage.user_entries import TellOfUser
 from crossdock.model.errors import FieldError, NotFound, StoreUnavailable, TooMany
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant, format_instant, later, seconds_between
 from crossdock.store import Store
+from crossdock.store.audit import audited
 from crossdock.store.people import (
     ADMINISTRATION,
+    LoginTaken,
     Membership,
     StoredUser,
     UserRow,
+    administration_id,
     anybody_can_sign_in,
     renew_hash,
     set_own_password,
@@ -41,7 +45,6 @@ from crossdock.store.people import (
 )
 from crossdock.store.sessions import (
     Link,
-    LoginTaken,
     SessionRow,
     add_first_link,
     add_user_link,
@@ -296,18 +299,26 @@ class Sessions:
             checked = _checked_password(password, found.user)
             hashed = await self._passwords.hash(checked)
             row = self._session(found.user.id, source_ip, agent)
-            landed = await self._store.write(use_user_link, _digest(link), hashed, _digest(text), row)
+            tell = await self._tell(found.user)
+            entry = tell.of_deed("user.password_set", StoredUser(found.user), {"by": "a one-time link"})
+            landed = await self._store.write(use_user_link, _digest(link), hashed, _digest(text), row, entry)
             return Begun(text) if landed else None
         user, checked = self._first_user(login, name, password)
         user = replace(user, password_hash=await self._passwords.hash(checked))
         row = self._session(user.id, source_ip, agent)
-        answer = await self._store.write(use_first_link, _digest(link), user, _digest(text), row)
+        tell = await self._tell(user)
+        answer = await self._store.write(use_first_link, _digest(link), user, _digest(text), row, tell)
         if isinstance(answer, LoginTaken):
             raise invalid("the user", (FieldError("login", f"is taken; `crossdock user passwd {user.login}` helps"),))
         return Begun(text) if answer else None
 
     async def _good_link(self, link: str) -> Link | None:
         return await self._store.read(good_link, _digest(link), self._now())
+
+    async def _tell(self, user: UserRow) -> TellOfUser:
+        """For the audit log of what a user does to the own account."""
+        place = await self._store.read(administration_id)
+        return TellOfUser(Actor(user.login, place, ADMINISTRATION, "viewer", user.id), place, self._now())
 
     def _first_user(self, login: str, name: str, password: str) -> tuple[UserRow, str]:
         """The first user as the form tells, and the checked password."""
@@ -345,7 +356,9 @@ class Sessions:
             return SignInRefused()
         await self._succeeded(limits)
         hashed = await self._passwords.hash(_checked_password(new, stored.row))
-        done = await self._store.write(set_own_password, who.user_id, before, hashed, self._now(), who.session_id)
+        entry = (await self._tell(stored.row)).of_deed("user.password_set", stored, {"by": "the user"})
+        change = audited(set_own_password, lambda landed: entry if landed else None)
+        done = await self._store.write(change, who.user_id, before, hashed, self._now(), who.session_id)
         return None if done else SignInRefused()
 
     async def page(self, who: SignedIn, *, limit: int | None = None, cursor: str | None = None) -> Page:

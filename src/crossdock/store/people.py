@@ -1,16 +1,17 @@
 """Users as rows, and what they may do in which workspace.
 
 Somebody who can sign in administers the installation at any time: whoever takes that from a user asks the question in
-the transaction of the change, which holds the workspace `default` first (`hold_administration`). So two changes on
+the transaction of the change, which holds the workspace `default` first (`kept_administered`). So two changes on
 whichever nodes can't take it from the last two at once.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Row, Select, delete, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -19,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 
 from crossdock.model.errors import Conflict
 from crossdock.model.time import Instant
+from crossdock.store.audit import AuditEntry, record
 from crossdock.store.schema import membership, session, user, workspace
 
 ADMINISTRATION = "default"
@@ -64,6 +66,30 @@ class StoredUser:
 
     row: UserRow
     memberships: tuple[Membership, ...] = ()
+
+    def role_in(self, workspace_id: str) -> str | None:
+        """The role in a workspace; None for no member."""
+        return next((one.role for one in self.memberships if one.workspace_id == workspace_id), None)
+
+
+class LoginTaken:
+    """Another user has the login."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserChange:
+    """What a change sets. None leaves a field as it is; `roles` are by the ids of workspaces, None takes one away."""
+
+    now: Instant
+    name: str | None = None
+    disabled: bool | None = None
+    roles: Mapping[str, str | None] = field(default_factory=dict)
+
+
+class Tell(Protocol):
+    """Makes the entries of the audit log for a user who is another one now; None where there was, or is, no user."""
+
+    def __call__(self, before: StoredUser | None, after: StoredUser | None, /) -> Sequence[AuditEntry]: ...
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -131,11 +157,70 @@ def is_administered(connection: Connection) -> bool:
 # --- changing ------------------------------------------------------------------------------------------------------
 
 
+def administration_id(connection: Connection) -> str:
+    """The id of the workspace `default`."""
+    return str(connection.execute(_ADMINISTRATION).scalar_one())
+
+
 def hold_administration(connection: Connection) -> str:
     """Let nobody else change who administers until the transaction ends; the id of the workspace `default`."""
-    held = select(workspace.c.id).where(workspace.c.slug == ADMINISTRATION)
     # Differs: PostgreSQL locks the row; SQLite has one writer at a time
-    return str(connection.execute(held.with_for_update()).scalar_one())
+    return str(connection.execute(_ADMINISTRATION.with_for_update()).scalar_one())
+
+
+_ADMINISTRATION = select(workspace.c.id).where(workspace.c.slug == ADMINISTRATION)
+
+
+@contextmanager
+def kept_administered(connection: Connection) -> Iterator[None]:
+    """A change of users; Conflict when nobody who can sign in would be an administrator any more."""
+    hold_administration(connection)
+    was_administered = is_administered(connection)
+    yield
+    if was_administered and not is_administered(connection):
+        raise Conflict(
+            "nobody could administer this installation any more; make somebody else who can sign in an admin of the "
+            f"workspace {ADMINISTRATION} first"
+        )
+
+
+def make_user(connection: Connection, row: UserRow, roles: Mapping[str, str], tell: Tell) -> StoredUser | LoginTaken:
+    """Keep a new user with roles by the ids of workspaces."""
+    if not add_user(connection, row):
+        return LoginTaken()
+    for workspace_id, role in sorted(roles.items()):
+        set_role(connection, row.id, workspace_id, role)
+    made = _known(connection, row.id)
+    record(connection, *tell(None, made))
+    return made
+
+
+def change_user(connection: Connection, user_id: str, change: UserChange, tell: Tell) -> StoredUser | None:
+    """Change a user; None when there is none of this id. Conflict as `kept_administered` says."""
+    with kept_administered(connection):
+        before = lock_user(connection, user_id)
+        if before is None:
+            return None
+        name = before.row.name if change.name is None else change.name
+        disabled = before.row.disabled if change.disabled is None else change.disabled
+        if (name, disabled) != (before.row.name, before.row.disabled):
+            save_user(connection, replace(before.row, name=name, disabled=disabled, updated_at=change.now))
+        for workspace_id, role in sorted(change.roles.items()):
+            set_role(connection, user_id, workspace_id, role)
+    after = _known(connection, user_id)
+    record(connection, *tell(before, after))
+    return after
+
+
+def remove_user(connection: Connection, user_id: str, tell: Tell) -> bool:
+    """Forget a user with memberships and sessions; False when there is none. Conflict as `kept_administered` says."""
+    with kept_administered(connection):
+        before = lock_user(connection, user_id)
+        if before is None:
+            return False
+        connection.execute(delete(user).where(user.c.id == user_id))
+    record(connection, *tell(before, None))
+    return True
 
 
 def add_user(connection: Connection, row: UserRow) -> bool:
@@ -145,7 +230,7 @@ def add_user(connection: Connection, row: UserRow) -> bool:
     try:
         connection.execute(insert(user).values(_values(row)))
     except IntegrityError:
-        raise Conflict("another node took the same login in the same moment; read the list and try again") from None
+        raise Conflict("somebody took the same login in the same moment; read the list and try again") from None
     return True
 
 
@@ -161,19 +246,16 @@ def save_user(connection: Connection, row: UserRow) -> None:
         sign_out_everywhere(connection, row.id)
 
 
-def delete_user(connection: Connection, user_id: str) -> bool:
-    """Forget the user with memberships and sessions; False when there is none."""
-    return connection.execute(delete(user).where(user.c.id == user_id)).rowcount == 1
-
-
 def set_role(connection: Connection, user_id: str, workspace_id: str, role: str | None) -> None:
     """Make a user a member with a role, or no member with None; whoever is no member of any is signed out."""
     if role is not None:
-        statement = _insert(connection, membership).values(user_id=user_id, workspace_id=workspace_id, role=role)
-        statement = statement.on_conflict_do_update(
-            index_elements=["user_id", "workspace_id"], set_={"role": statement.excluded.role}
-        )
-        connection.execute(statement)
+        make = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+        statement = make(membership).values(user_id=user_id, workspace_id=workspace_id, role=role)
+        statement = statement.on_conflict_do_update(index_elements=["user_id", "workspace_id"], set_={"role": role})
+        try:
+            connection.execute(statement)
+        except IntegrityError:
+            raise Conflict("the workspace was deleted in the same moment; read the workspaces again") from None
         return
     connection.execute(
         delete(membership).where(membership.c.user_id == user_id, membership.c.workspace_id == workspace_id)
@@ -212,6 +294,16 @@ def sign_out_everywhere(connection: Connection, user_id: str, *, except_id: str 
     return connection.execute(statement).rowcount
 
 
+def link_identity(connection: Connection, user_id: str, issuer: str, subject: str, now: Instant) -> bool:
+    """Let a provider vouch for a user; False when it does already, under another name or for somebody else."""
+    stored = lock_user(connection, user_id)
+    if stored is None or stored.row.issuer is not None or user_by_identity(connection, issuer, subject) is not None:
+        return False
+    changed = update(user).where(user.c.id == user_id)
+    connection.execute(changed.values(issuer=issuer, subject=subject, updated_at=now))
+    return True
+
+
 # --- rows ----------------------------------------------------------------------------------------------------------
 
 
@@ -235,13 +327,14 @@ def memberships_of(connection: Connection, user_ids: Sequence[str]) -> dict[str,
     return {user_id: tuple(found[user_id]) for user_id in user_ids}
 
 
+def _known(connection: Connection, user_id: str) -> StoredUser:
+    """A user whose row was written in this transaction."""
+    return _with_memberships(connection, select(user).where(user.c.id == user_id))[0]
+
+
 def _row(row: Row[Any]) -> UserRow:
     return UserRow(**row._mapping)
 
 
 def _values(row: UserRow) -> dict[str, object]:
     return {column.name: getattr(row, column.name) for column in user.columns}
-
-
-def _insert(connection: Connection, table: Any) -> Any:
-    return postgresql_insert(table) if connection.dialect.name == "postgresql" else sqlite_insert(table)

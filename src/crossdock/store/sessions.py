@@ -9,17 +9,19 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, insert, or_, select, update
 
 from crossdock.model.time import Instant
+from crossdock.store.audit import AuditEntry, record
 from crossdock.store.people import (
+    LoginTaken,
     StoredUser,
+    Tell,
     UserRow,
-    add_user,
     anybody_can_sign_in,
     hold_administration,
     lock_user,
+    make_user,
     set_password,
-    set_role,
+    sign_out_everywhere,
     user_by_id,
-    user_by_login,
 )
 from crossdock.store.schema import session, user, workspace
 
@@ -52,10 +54,6 @@ class Recognised:
     session: SessionRow
     user: StoredUser
     shown_first: str
-
-
-class LoginTaken:
-    """Another user has the login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +118,12 @@ def end_session_of(connection: Connection, user_id: str, session_id: str) -> boo
     return connection.execute(delete(session).where(*is_it)).rowcount == 1
 
 
+def end_sessions_of(connection: Connection, user_id: str, *entries: AuditEntry) -> None:
+    """End all sessions and links of a user, and tell of it."""
+    sign_out_everywhere(connection, user_id)
+    record(connection, *entries)
+
+
 def forget_sessions(connection: Connection, now: Instant, seen_after: Instant) -> int:
     """Delete sessions and links that are over; how many."""
     is_over = or_(session.c.expires_at <= now, session.c.last_seen_at <= seen_after)
@@ -155,25 +159,23 @@ def good_link(connection: Connection, digest: bytes, now: Instant) -> Link | Non
 
 
 def use_first_link(
-    connection: Connection, link: bytes, row: UserRow, digest: bytes, opened: SessionRow
+    connection: Connection, link: bytes, row: UserRow, digest: bytes, opened: SessionRow, tell: Tell
 ) -> bool | LoginTaken:
     """Use up a link of the start for the first user, an admin of the workspace `default`, and begin a session of
     theirs; False when somebody was faster, or the link is over. All other such links are of no use then."""
     workspace_id = hold_administration(connection)
     if good_link(connection, link, row.created_at) is None:
         return False
-    if user_by_login(connection, row.login) is not None:
+    if isinstance(make_user(connection, row, {workspace_id: "admin"}, tell), LoginTaken):
         return LoginTaken()
-    if not _use_up(connection, link):
-        return False
-    add_user(connection, row)
-    set_role(connection, row.id, workspace_id, "admin")
     connection.execute(delete(session).where(session.c.user_id.is_(None), session.c.kind == LINK))
     _begin(connection, digest, opened, workspace_id)
     return True
 
 
-def use_user_link(connection: Connection, link: bytes, password_hash: str, digest: bytes, opened: SessionRow) -> bool:
+def use_user_link(
+    connection: Connection, link: bytes, password_hash: str, digest: bytes, opened: SessionRow, entry: AuditEntry
+) -> bool:
     """Use up a link of a user for a new password, and begin a session of theirs; False when the link is over, or
     somebody was faster. All other sessions of the user end."""
     now = opened.created_at
@@ -182,6 +184,7 @@ def use_user_link(connection: Connection, link: bytes, password_hash: str, diges
         return False
     lock_user(connection, opened.user_id)
     set_password(connection, opened.user_id, password_hash, now)
+    record(connection, entry)
     _begin(connection, digest, opened, found.workspace_id)
     return True
 
