@@ -257,7 +257,7 @@ async def test_a_new_master_key_seals_the_secrets_of_connections_too(desk: Desk,
     await make(desk)
     vault = Vault([bytes(31) + b"x", bytes(32)])
 
-    assert await seal_everything_again(desk.store, vault, clock) == 1
+    assert await seal_everything_again(desk.store, vault, clock, lambda _: None) == 1
 
     await desk.catalog.reload()
     assert ("default", "ERP") in desk.catalog.snapshot.broken_connections

@@ -18,7 +18,9 @@ async def test_a_created_token_is_told_once_and_recognised(desk: Desk) -> None:
     created = await desk.tokens.create(desk.alice, "deploy", "operator")
 
     assert created["token"].startswith("xdt_")
-    assert desk.tokens.authenticate(created["token"]) == Actor("deploy", desk.alice.workspace_id, "default", "operator")
+    assert desk.tokens.authenticate(created["token"]) == Actor(
+        "deploy", desk.alice.workspace_id, "default", "operator", created["id"]
+    )
     listed = (await desk.tokens.page(desk.alice)).items
     assert [(item["name"], item["role"], item["hint"]) for item in listed] == [
         ("deploy", "operator", created["token"][-4:])

@@ -34,7 +34,7 @@ async def test_all_secrets_are_sealed_again_with_the_new_key(store: Store) -> No
     old = Vault([OLD])
     await store.write(put_secrets, [seal(old, "int_1", str(number), b"plain") for number in range(3)], START)
 
-    assert await seal_everything_again(store, Vault([NEW, OLD]), HeldClock()) == 3
+    assert await seal_everything_again(store, Vault([NEW, OLD]), HeldClock(), lambda _: None) == 3
 
     assert [unseal(Vault([NEW]), row) for row in await store.read(all_secrets)] == [b"plain"] * 3
 
@@ -44,7 +44,7 @@ async def test_one_secret_that_can_not_be_opened_leaves_all_as_they_were(store: 
     await store.write(put_secrets, rows, START)
 
     with pytest.raises(VaultError):
-        await seal_everything_again(store, Vault([NEW, OLD]), HeldClock())
+        await seal_everything_again(store, Vault([NEW, OLD]), HeldClock(), lambda _: None)
 
     assert await store.read(all_secrets) == rows
 

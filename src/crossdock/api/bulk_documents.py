@@ -17,6 +17,7 @@ class BulkJob(Document):
     filter: dict[str, Any]
     options: dict[str, Any]
     rate: float = Field(description="Events per second, at most.")
+    reason: str | None = Field(description="Why somebody wanted it.")
     total: int | None = Field(description="How many events there are to deal with; null while they are counted.")
     done: int
     skipped: int

@@ -52,6 +52,8 @@ Action: TypeAlias = Literal["create", "change", "none", "prune"]
 
 KINDS: tuple[Kind, ...] = ("Integration", "Connection", "NotificationWebhook")
 MAX_DOCUMENTS = 1_000
+NOTE = "apply"
+"""What the audit log notes of each thing that is changed here."""
 _WHOLE = "the configuration"
 
 
@@ -154,15 +156,15 @@ class Apply:
         actor.require("admin")
         for step in plan.steps:
             if step.action == "prune" and step.id is not None:
-                await self._cases(step.kind).delete(actor, step.id)
+                await self._cases(step.kind).delete(actor, step.id, note=NOTE)
                 continue
             match step.save:
                 case ConnectionSave():
-                    await self._connections.carry_out(actor, step.save)
+                    await self._connections.carry_out(actor, step.save, note=NOTE)
                 case WebhookSave():
-                    await self._webhooks.carry_out(actor, step.save)
+                    await self._webhooks.carry_out(actor, step.save, note=NOTE)
                 case Save():
-                    await self._integrations.carry_out(actor, step.save)
+                    await self._integrations.carry_out(actor, step.save, note=NOTE)
         return plan.document()
 
     def _cases(self, kind: Kind) -> Connections | Integrations | Webhooks:

@@ -18,6 +18,8 @@ from crossdock.model.outcome import Json
 from crossdock.model.time import Instant
 from crossdock.store.audit import ID_PREFIX, AuditEntry
 
+CHANGED = "[changed]"
+"""Stands for a secret that is another one now."""
 LARGEST_DOCUMENT = 64 * 1024
 """About how many characters of JSON each side of an entry has at most."""
 NOTE_LENGTH = 2_000
@@ -74,6 +76,23 @@ def entry_of(
     )
 
 
+def save_entry(
+    actor: Actor,
+    noun: str,
+    subject: Subject,
+    *,
+    now: Instant,
+    made: Json = None,
+    differences: Iterable[FieldDifference] = (),
+    note: str = "",
+) -> AuditEntry:
+    """The entry of a save: `made` is the document of what is new, `differences` are those of what was there."""
+    if made is not None:
+        return entry_of(actor, f"{noun}.created", subject, now=now, after=made, note=note)
+    before, after = changed_fields(differences)
+    return entry_of(actor, f"{noun}.changed", subject, now=now, before=before, after=after, note=note)
+
+
 def _storable(text: str) -> str:
     """The text without what a database refuses: NUL characters and halves of surrogate pairs."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
@@ -87,7 +106,8 @@ def changed_fields(differences: Iterable[FieldDifference]) -> tuple[Json, Json]:
     before: dict[str, Json] = {}
     after: dict[str, Json] = {}
     for one in differences:
-        before[one.field], after[one.field] = one.before, one.after
+        # what looks the same on both sides and is told all the same is a secret
+        before[one.field], after[one.field] = one.before, CHANGED if one.before == one.after else one.after
         was, became = _ids(one.before), _ids(one.after)
         if was is None or became is None:
             continue

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from crossdock.clock import new_id
 from crossdock.manage.actor import Actor
+from crossdock.manage.audit_entries import Subject, entry_of
 from crossdock.manage.documents import check_size
 from crossdock.manage.events import EventQuery, read_filter
+from crossdock.manage.fields import check_line
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
 from crossdock.manage.ports import Stages
@@ -29,6 +32,7 @@ from crossdock.model.bulk import (
 from crossdock.model.errors import Conflict, FieldError, Invalid, NotFound
 from crossdock.model.outcome import Json
 from crossdock.model.time import format_instant
+from crossdock.store.audit import audited
 from crossdock.store.bulk_jobs import BulkJobRow, add_job, items_page, jobs_page, move_job, show_job
 from crossdock.store.drafts import draft_of
 from crossdock.store.event_bites import position_before_last
@@ -53,6 +57,7 @@ def _storable(text: str) -> str:
 
 Name = Annotated[str, Field(max_length=64), AfterValidator(_storable)]
 Text = Annotated[str, Field(max_length=200), AfterValidator(_storable)]
+Reason = Annotated[str, AfterValidator(lambda text: check_line(text, 500) if text else text)]
 Rate = Annotated[float, Field(gt=0, le=MAX_RATE, allow_inf_nan=False, description="Events per second.")]
 VersionNumber = Annotated[int, Field(ge=1, le=_LARGEST_NUMBER)]
 
@@ -81,6 +86,7 @@ class NewBulkReplay(_Written):
         default=None, description="Instead of the published one; needs `filter.integration`."
     )
     rate: Rate = DEFAULT_RATE
+    reason: Reason | None = Field(default=None, description="Why; kept with the job and in the audit log.")
 
 
 class NewBulkCancel(_Written):
@@ -88,6 +94,7 @@ class NewBulkCancel(_Written):
 
     filter: Selection
     rate: Rate = DEFAULT_RATE
+    reason: Reason | None = Field(default=None, description="Why; kept with the job and in the audit log.")
 
 
 class NewWhatIf(_Written):
@@ -101,6 +108,26 @@ class NewWhatIf(_Written):
     version: VersionNumber | None = None
     workflow: dict[str, Any] | None = None
     rate: Rate = WHAT_IF_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a new job does. `target` is the workflow that events are tried with."""
+
+    selection: Selection
+    options: Json
+    rate: float
+    reason: str | None = None
+    target: Json = None
+
+    def request(self) -> Json:
+        """As it is kept with the job."""
+        request = {"filter": self.selection.model_dump(exclude_none=True), "options": self.options, "rate": self.rate}
+        more = {"reason": self.reason or None, "target": self.target}
+        return {**request, **{name: value for name, value in more.items() if value is not None}}
+
+
+_MOVED: Mapping[str, str] = {"pause": "paused", "resume": "resumed", "cancel": "canceled"}
 
 
 # --- use cases -------------------------------------------------------------------------------------------------------
@@ -121,13 +148,14 @@ class BulkJobs:
         number = wanted.workflow_version
         if number is not None:
             await self._check_version(chosen, number)
-        return await self._add(actor, BulkKind.REPLAY, chosen, {"workflow_version": number}, wanted.rate)
+        asked = _Asked(chosen, {"workflow_version": number}, wanted.rate, reason=wanted.reason)
+        return await self._add(actor, BulkKind.REPLAY, asked)
 
     async def cancel_events(self, actor: Actor, wanted: NewBulkCancel) -> Json:
         """A job that stops the runs of events that have not ended. Invalid names the fields that are wrong."""
         actor.require("operator")
         chosen = await self._check_filter(actor, wanted.filter)
-        return await self._add(actor, BulkKind.CANCEL, chosen, {}, wanted.rate)
+        return await self._add(actor, BulkKind.CANCEL, _Asked(chosen, {}, wanted.rate, reason=wanted.reason))
 
     async def what_if(self, actor: Actor, integration_id: str, wanted: NewWhatIf) -> Json:
         """A job that tells what would change for past events with another workflow, which is kept as it is now."""
@@ -141,14 +169,9 @@ class BulkJobs:
         chosen = await self._check_filter(actor, selection)
         last = (wanted.last or DEFAULT_LAST) if wanted.filter is None else None
         named, document = await self._target(actor, integration_id, wanted)
-        return await self._add(
-            actor,
-            BulkKind.WHAT_IF,
-            chosen,
-            {"last": last, **named},
-            wanted.rate,
-            target={"integration_id": integration_id, "document": document},
-        )
+        target = {"integration_id": integration_id, "document": document}
+        asked = _Asked(chosen, {"last": last, **named}, wanted.rate, target=target)
+        return await self._add(actor, BulkKind.WHAT_IF, asked)
 
     async def page(
         self,
@@ -203,8 +226,10 @@ class BulkJobs:
     async def move(self, actor: Actor, job_id: str, move: Literal["pause", "resume", "cancel"]) -> Json:
         """Pause, resume or cancel a job: no further event is dealt with from the answer on. Conflict when it can't."""
         actor.require("operator")
-        row = await self._row(actor, job_id)
-        if not await self._ports.store.write(move_job, job_id, BulkMove(move), self._ports.now()):
+        row, now = await self._row(actor, job_id), self._ports.now()
+        told = entry_of(actor, f"bulk_job.{_MOVED[move]}", Subject(job_id, row.kind.value), now=now, after=_told(row))
+        change = audited(move_job, lambda landed: told if landed else None)
+        if not await self._ports.store.write(change, job_id, BulkMove(move), now):
             raise Conflict(f"the job is {row.state.value}; it can't {move}")
         if move == "resume":
             self._stages.bulk_job_added()
@@ -259,22 +284,29 @@ class BulkJobs:
         rules.check_workflow(draft.document)  # one mistake, told once, and not for each event
         return {"draft": True}, draft.document
 
-    async def _add(
-        self, actor: Actor, kind: BulkKind, selection: Selection, options: Json, rate: float, *, target: Json = None
-    ) -> Json:
-        request = {"filter": selection.model_dump(exclude_none=True), "options": options, "rate": rate}
+    async def _add(self, actor: Actor, kind: BulkKind, asked: _Asked) -> Json:
+        selection, options = asked.selection, asked.options
         row = BulkJobRow(
             id=new_id("job"),
             workspace_id=actor.workspace_id,
             kind=kind,
-            request=request if target is None else {**request, "target": target},
+            request=asked.request(),
             created_at=self._ports.now(),
             created_by=actor.name,
         )
         if options.get("last") is not None:
             before = await self._ports.store.read(position_before_last, selection.integration, options["last"])
             row = replace(row, cursor=before)
-        if not await self._ports.store.write(add_job, row, MOST_UNFINISHED):
+        told = entry_of(
+            actor,
+            "bulk_job.created",
+            Subject(row.id, kind.value),
+            now=row.created_at,
+            after=_told(row),
+            note=asked.reason or "",
+        )
+        change = audited(add_job, lambda landed: told if landed else None)
+        if not await self._ports.store.write(change, row, MOST_UNFINISHED):
             raise Conflict(
                 f"the workspace has {MOST_UNFINISHED} unfinished bulk jobs already; wait for one to end, or cancel one"
             )
@@ -320,8 +352,9 @@ def job_document(row: BulkJobRow) -> Json:
         "kind": row.kind.value,
         "state": row.state.value,
         "filter": row.request["filter"],
-        "options": {name: value for name, value in row.request["options"].items() if value is not None},
+        "options": _options(row),
         "rate": rate,
+        "reason": row.request.get("reason"),
         "total": row.total,
         "done": row.done,
         "skipped": row.skipped,
@@ -336,6 +369,17 @@ def job_document(row: BulkJobRow) -> Json:
         "started_at": None if row.started_at is None else format_instant(row.started_at),
         "finished_at": None if row.finished_at is None else format_instant(row.finished_at),
     }
+
+
+def _options(row: BulkJobRow) -> Json:
+    return {name: value for name, value in row.request["options"].items() if value is not None}
+
+
+def _told(row: BulkJobRow) -> Json:
+    """What the audit log keeps of a job: what was asked for."""
+    asked = {"kind": row.kind.value, "filter": row.request["filter"], "rate": row.request["rate"]}
+    options = _options(row)
+    return {**asked, "options": options} if options else asked
 
 
 def _remaining(row: BulkJobRow, rate: float) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from crossdock.catalog import Catalog
 from crossdock.clock import Clock, new_id
 from crossdock.manage.actor import Actor
+from crossdock.manage.audit_entries import Subject, entry_of, save_entry
 from crossdock.manage.certificates import expires_at, expiry_warning
 from crossdock.manage.connection_documents import SUBJECT, ConnectionRules
 from crossdock.manage.connection_saving import ConnectionDrafting, ConnectionSave
@@ -25,6 +26,7 @@ from crossdock.outbound.connection import Connection
 from crossdock.outbound.connection_document import read_connection
 from crossdock.outbound.trying import ConnectionTest
 from crossdock.store import Store
+from crossdock.store.audit import AuditEntry, audited, record
 from crossdock.store.connections import (
     ConnectionFilter,
     ConnectionRow,
@@ -121,11 +123,14 @@ class Connections:
         actor.require("admin")
         return await self.carry_out(actor, self._patched(await self.stored(actor, connection_id), patch))
 
-    async def delete(self, actor: Actor, connection_id: str) -> None:
+    async def delete(self, actor: Actor, connection_id: str, *, note: str = "") -> None:
         """Delete with all secrets; Conflict, naming them, when integrations use it."""
         actor.require("admin")
         stored = await self.stored(actor, connection_id)
-        answer = await self._ports.store.write(delete_connection, actor.workspace_id, connection_id)
+        subject, before, now = Subject(connection_id, stored.row.name), _editable(stored.row), self._ports.now()
+        told = entry_of(actor, "connection.deleted", subject, now=now, before=before, note=note)
+        change = audited(delete_connection, lambda answer: told if answer is True else None)
+        answer = await self._ports.store.write(change, actor.workspace_id, connection_id)
         if isinstance(answer, Used):
             raise _used(stored.row.name, answer, "deleted")
         if not answer:
@@ -137,15 +142,15 @@ class Connections:
         actor.require("operator" if patch is None else "admin")
         stored = await self.stored(actor, connection_id)
         if patch is not None:
-            return await self._try(self._patched(stored, patch))
+            return await self._try(actor, self._patched(stored, patch))
         secrets, trouble = self._drafting.open(stored)
         if trouble is not None:
             return {"outcome": "failed", "error": trouble, "details": {}}
-        return await self._try_row(stored.row, secrets)
+        return await self._try_row(actor, Subject(connection_id, stored.row.name), stored.row, secrets)
 
     async def test_unsaved(self, actor: Actor, document: Json) -> Json:
         """Use the connection that a document would make; nothing is saved."""
-        return await self._try(self.plan(actor, document, None))
+        return await self._try(actor, self.plan(actor, document, None))
 
     # --- for the use cases beside this one ---------------------------------------------------------------------------
 
@@ -179,11 +184,22 @@ class Connections:
             return self._drafting.new(actor, document, self._ports.now())
         return self._drafting.changed(stored, document, self._ports.now())
 
-    async def carry_out(self, actor: Actor, save: ConnectionSave) -> Json:
+    async def carry_out(self, actor: Actor, save: ConnectionSave, *, note: str = "") -> Json:
         """Write a save; one that changes nothing is not written. The document as it is now."""
         actor.require("admin")
         if save.read_revision is None or save.differences:
-            await self._write(save)
+            row, now = save.change.row, self._ports.now()
+            made = _editable(row) if save.read_revision is None else None
+            told = save_entry(
+                actor,
+                "connection",
+                Subject(row.id, row.name),
+                now=now,
+                made=made,
+                differences=save.differences,
+                note=note,
+            )
+            await self._write(save, told)
         return await self.show(actor, save.change.row.id)
 
     def _patched(self, stored: StoredConnection, patch: Json) -> ConnectionSave:
@@ -193,12 +209,16 @@ class Connections:
         document = merge_patch(_editable(stored.row), plain, _replaced_whole(stored.row, plain))
         return self._drafting.changed(stored, document, self._ports.now())
 
-    async def _write(self, save: ConnectionSave) -> None:
+    async def _write(self, save: ConnectionSave, told: AuditEntry) -> None:
         row = save.change.row
+
+        def tell(answer: object) -> AuditEntry | None:
+            return told if isinstance(answer, ConnectionRow) else None
+
         if save.read_revision is None:
-            answer: object = await self._ports.store.write(add_connection, save.change)
+            answer: object = await self._ports.store.write(audited(add_connection, tell), save.change)
         else:
-            answer = await self._ports.store.write(save_connection, save.change, save.read_revision)
+            answer = await self._ports.store.write(audited(save_connection, tell), save.change, save.read_revision)
         match answer:
             case NameTaken():
                 raise invalid(SUBJECT, (FieldError("name", f"is taken by another connection: {row.name}"),))
@@ -210,16 +230,20 @@ class Connections:
                 raise _used(row.name, answer, "renamed")
         await self._ports.catalog.reload()
 
-    async def _try(self, save: ConnectionSave) -> Json:
-        return await self._try_row(save.change.row, save.secrets)
+    async def _try(self, actor: Actor, save: ConnectionSave) -> Json:
+        row = save.change.row
+        subject = Subject("" if save.read_revision is None else row.id, row.name)
+        return await self._try_row(actor, subject, row, save.secrets)
 
-    async def _try_row(self, row: ConnectionRow, secrets: Secrets) -> Json:
+    async def _try_row(self, actor: Actor, subject: Subject, row: ConnectionRow, secrets: Secrets) -> Json:
         # under an id of its own: a try begins without tokens and pools of before, and leaves none to the real one
         identity = (new_id("con"), 1, row.name)
         try:
             connection = read_connection(identity, row.kind, row.document, secrets, self._ports.rules.sqlite_folder)
         except (LookupError, ValueError) as error:
             return {"outcome": "failed", "error": f"the connection can't be used: {error}", "details": {}}
+        tried = entry_of(actor, "connection.tested", subject, now=self._ports.now())
+        await self._ports.store.write(record, tried)  # before anything goes out
         told = await self._ports.try_connection(connection, row.document.get("test_path") or "")
         document: dict[str, Any] = {"outcome": "successful" if told.error is None else "failed"}
         if told.error is not None:

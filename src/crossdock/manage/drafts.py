@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from crossdock.manage.actor import Actor
 from crossdock.manage.documents import check_size
+from crossdock.manage.integration_entries import draft_discarded_entry, draft_saved_entry, published_entry
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.refusals import invalid
 from crossdock.manage.workflows import Workflows
@@ -13,6 +14,7 @@ from crossdock.model.errors import Conflict, FieldError, Invalid, NotFound
 from crossdock.model.outcome import Json
 from crossdock.model.time import format_instant
 from crossdock.model.workflow import connections_named
+from crossdock.store.audit import AuditEntry, audited
 from crossdock.store.drafts import NO_DRAFT, DraftRow, draft_of, drop_draft, publish_draft, save_draft
 from crossdock.store.integrations import IntegrationChange, IntegrationRow, StoredIntegration
 from crossdock.store.versions import version
@@ -56,18 +58,19 @@ class Drafts:
         await self._check_version(integration_id, based_on)
         now, read_revision = self._ports.now(), NO_DRAFT if known is None else known.revision
         row = DraftRow(integration_id, document, based_on, max(now // 1_000, read_revision + 1), now, actor.name)
-        if not await self._ports.store.write(save_draft, row, read_revision):
+        told = draft_saved_entry(actor, stored, known, row, now)
+        save = audited(save_draft, lambda landed: told if landed else None)
+        if not await self._ports.store.write(save, row, read_revision):
             raise _changed_meanwhile()
         return await self._document(actor, stored, row)
 
     async def discard(self, actor: Actor, integration_id: str, *, revision: int | None = None) -> None:
         """Forget the draft; NotFound when there is none, Conflict when it is not at `revision` any more."""
         actor.require("admin")
-        await self._integrations.stored(actor, integration_id)
+        stored = await self._integrations.stored(actor, integration_id)
         row = await self._row(integration_id)
         _check_revision(row, revision)
-        if not await self._ports.store.write(drop_draft, integration_id, row.revision):
-            raise _changed_meanwhile()
+        await self._drop(actor, stored, row)
 
     async def publish(
         self, actor: Actor, integration_id: str, *, force: bool = False, revision: int | None = None
@@ -90,16 +93,30 @@ class Drafts:
             )
         if row.document != stored.workflow:
             await self._publish(actor, stored, row)
-        elif not await self._ports.store.write(drop_draft, integration_id, row.revision):
-            raise _changed_meanwhile()
+        else:
+            await self._drop(actor, stored, row)
         return await self._workflows.current(actor, integration_id)
 
+    async def _drop(self, actor: Actor, stored: StoredIntegration, row: DraftRow) -> None:
+        told = draft_discarded_entry(actor, stored, row, self._ports.now())
+        drop = audited(drop_draft, lambda landed: told if landed else None)
+        if not await self._ports.store.write(drop, stored.row.id, row.revision):
+            raise _changed_meanwhile()
+
     async def _publish(self, actor: Actor, stored: StoredIntegration, draft: DraftRow) -> None:
-        row = replace(stored.row, revision=stored.row.revision + 1, updated_at=self._ports.now())
+        now = self._ports.now()
+        row = replace(stored.row, revision=stored.row.revision + 1, updated_at=now)
         change = IntegrationChange(
             row, workflow=draft.document, author=actor.name, connections=connections_named(draft.document)
         )
-        saved = await self._ports.store.write(publish_draft, change, stored.row.revision, draft.revision)
+
+        def tell(saved: object) -> AuditEntry | None:
+            if not isinstance(saved, IntegrationRow):
+                return None
+            return published_entry(actor, stored, saved.workflow_number, draft.document, now)
+
+        publish = audited(publish_draft, tell)
+        saved = await self._ports.store.write(publish, change, stored.row.revision, draft.revision)
         if not isinstance(saved, IntegrationRow):
             raise _changed_meanwhile()
         await self._ports.catalog.reload()

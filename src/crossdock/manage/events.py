@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -11,6 +11,7 @@ from crossdock.catalog import Catalog, LiveIntegration
 from crossdock.clock import Clock, new_id
 from crossdock.event_keys import find_keys
 from crossdock.manage.actor import Actor
+from crossdock.manage.audit_entries import Subject, entry_of
 from crossdock.manage.edited_requests import edited_request
 from crossdock.manage.event_documents import line_document, story_document
 from crossdock.manage.paging import Page, check_limit, read_text_cursor, write_cursor
@@ -26,6 +27,7 @@ from crossdock.model.time import Instant, parse_instant
 from crossdock.model.verdict import CANCELED, Outcome
 from crossdock.store import Store
 from crossdock.store.accept import Accept, AcceptAnswer, Accepted
+from crossdock.store.audit import AuditedAccept, AuditEntry, audited
 from crossdock.store.claims import cancel_waiting, request_cancel
 from crossdock.store.events import EventFilter, EventStory, list_events, read_body, read_steps, reply_states, show_event
 from crossdock.store.journal import read_entries
@@ -106,11 +108,15 @@ class Events:
     async def cancel(self, actor: Actor, event_id: str) -> Json:
         """Stop an event's run: at once when it waits, at its next step when a node works on it. Conflict at its end."""
         actor.require("operator")
-        run = (await self._story(actor, event_id)).line.run
+        story = await self._story(actor, event_id)
+        run = story.line.run
         if run.state in FINAL_RUN_STATES:
             raise Conflict(f"the event has {run.state.value} already; there is nothing to cancel")
-        landed = await self._store.write(cancel_waiting, event_id, self._clock())
-        if not landed and not await self._store.write(request_cancel, event_id):
+        told = self._entry(actor, story, "event.canceled")
+        at_once = audited(cancel_waiting, lambda landed: told if landed else None)
+        at_its_node = audited(request_cancel, lambda landed: told if landed else None)
+        landed = await self._store.write(at_once, event_id, told.at)
+        if not landed and not await self._store.write(at_its_node, event_id):
             raise Conflict("the event came to its end in this moment; there is nothing to cancel")
         if landed:
             self._stages.announce(Outcome(event_id, None, CANCELED))
@@ -122,8 +128,11 @@ class Events:
     async def retry(self, actor: Actor, event_id: str) -> Json:
         """Start a run that waits for its next attempt or for an operator now, with all its attempts."""
         actor.require("operator")
-        run = (await self._story(actor, event_id)).line.run
-        if not await self._store.write(release_run, event_id, self._clock()):
+        story = await self._story(actor, event_id)
+        run, told = story.line.run, self._entry(actor, story, "event.retried")
+        if not await self._store.write(
+            audited(release_run, lambda landed: told if landed else None), event_id, told.at
+        ):
             raise Conflict(
                 f"the event is {run.state.value}; only one that waits or is retrying can be started now. "
                 "To handle a finished one once more, replay it"
@@ -154,7 +163,9 @@ class Events:
         journal = None
         if document.get("from_step") is not None:
             journal = await self._taken_over(document["from_step"], story, live, number)
-        await self._record(live, event, number, journal)
+        after = {"event_id": event.id, "workflow_version": number, **_asked(document)}
+        told = self._entry(actor, story, "event.replayed", after)
+        await self._record(live, Accept(event, number, journal=journal), told)
         return {"id": event.id, "replay_of": event_id}
 
     def _live(self, integration_id: str) -> LiveIntegration:
@@ -178,7 +189,8 @@ class Events:
         journal = (await self._store.read(read_entries, [story.event.id])).get(story.event.id, ())
         return taken_over(from_step, journal, went_through, goes_through)
 
-    async def _record(self, live: LiveIntegration, event: Event, number: int, journal: JournalEntry | None) -> None:
+    async def _record(self, live: LiveIntegration, accept: Accept, told: AuditEntry) -> None:
+        event, journal = accept.event, accept.journal
         _, lane = find_keys(live, event)
         runs = self._stages.runs
         lease = runs.offer(live) if runs is not None else None
@@ -189,9 +201,13 @@ class Events:
             elif runs is not None and lease is not None and not isinstance(answer, Accepted):
                 runs.withdraw(live, answer)
 
-        change = Accept(event, number, lease=lease, lane_key=lane, journal=journal)
+        change = AuditedAccept(replace(accept, lease=lease, lane_key=lane), told)
         weight = len(event.request.body) + (0 if journal is None else len(msgspec.json.encode(journal.steps)))
         await self._store.submit(change, recorded, weight=weight)
+
+    def _entry(self, actor: Actor, story: EventStory, action: str, after: Json = None) -> AuditEntry:
+        subject = Subject(story.event.id, story.line.integration_name)
+        return entry_of(actor, action, subject, now=self._clock(), after=after)
 
     async def _workflow_number(self, live: LiveIntegration, wanted: int | None) -> int:
         if wanted is None:
@@ -208,6 +224,13 @@ class Events:
         if story is None:
             raise _unknown(event_id)
         return story
+
+
+def _asked(document: Json) -> Json:
+    """What a replay does otherwise than the original. Of an edited request only which parts: the new event has it."""
+    from_step, request = document.get("from_step"), document.get("request")
+    asked: dict[str, Json] = {} if from_step is None else {"from_step": from_step}
+    return asked if not request else {**asked, "edited": sorted(request)}
 
 
 def _unknown(event_id: str) -> NotFound:

@@ -8,7 +8,9 @@ from typing import Any, Literal, TypeAlias
 
 from crossdock.clock import Clock, new_id
 from crossdock.manage.actor import Actor
+from crossdock.manage.audit_entries import entry_of
 from crossdock.manage.health_documents import change_document, health_document, issue_document
+from crossdock.manage.integration_entries import subject_of
 from crossdock.manage.integrations import Integrations
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
 from crossdock.manage.ports import Stages
@@ -18,6 +20,7 @@ from crossdock.model.health import Issue, Watched, watched
 from crossdock.model.outcome import Json
 from crossdock.model.time import SECOND, Instant, later, parse_duration, parse_instant
 from crossdock.store import Store
+from crossdock.store.audit import AuditEntry, audited
 from crossdock.store.health import (
     Acted,
     Deed,
@@ -86,25 +89,31 @@ class HealthOfIntegrations:
     async def acknowledge(self, actor: Actor, integration_id: str, issue_id: str, note: str = "") -> Json:
         """Say that somebody has seen an issue. The state stays as it is."""
         actor.require("operator")
-        await self._ports.integrations.stored(actor, integration_id)
+        stored = await self._ports.integrations.stored(actor, integration_id)
         deed = self._deed(actor, note)
-        issue = await self._ports.store.write(acknowledge_issue, integration_id, issue_id, deed)
+
+        def tell(issue: Issue | None) -> AuditEntry | None:
+            return _entry(actor, "issue.acknowledged", stored, issue, deed)
+
+        change = audited(acknowledge_issue, tell)
+        issue = await self._ports.store.write(change, integration_id, issue_id, deed)
         return self._told(issue, issue_id, deed.now)
 
     async def snooze(self, actor: Actor, integration_id: str, issue_id: str, until: Instant, note: str = "") -> Json:
         """Let an issue not count for the state until a moment (`snooze_end`)."""
         actor.require("operator")
-        return await self._act(actor, integration_id, issue_id, note, snooze_issue, until)
+        place = (integration_id, issue_id)
+        return await self._act(actor, place, "issue.snoozed", note, snooze_issue, until)
 
     async def wake(self, actor: Actor, integration_id: str, issue_id: str) -> Json:
         """Let a snoozed issue count again."""
         actor.require("operator")
-        return await self._act(actor, integration_id, issue_id, "", snooze_issue, None)
+        return await self._act(actor, (integration_id, issue_id), "issue.woken", "", snooze_issue, None)
 
     async def resolve(self, actor: Actor, integration_id: str, issue_id: str, note: str = "") -> Json:
         """End an issue and forget what was counted for it: it comes back when it is met again."""
         actor.require("operator")
-        return await self._act(actor, integration_id, issue_id, note, resolve_issue)
+        return await self._act(actor, (integration_id, issue_id), "issue.resolved", note, resolve_issue)
 
     def snooze_end(self, length: str | None, until: str | None) -> Instant:
         """The moment that a duration or a time stands for; Invalid unless there is one of them, and it is to come."""
@@ -125,16 +134,21 @@ class HealthOfIntegrations:
     async def _act(
         self,
         actor: Actor,
-        integration_id: str,
-        issue_id: str,
+        place: tuple[str, str],
+        action: str,
         note: str,
         change: Callable[..., Acted],
         *more: Any,
     ) -> Json:
+        integration_id, issue_id = place
         stored = await self._ports.integrations.stored(actor, integration_id)
         deed = self._deed(actor, note)
         means = Means(new_id, self._ports.damping)
-        acted = await self._ports.store.write(change, watched_of(stored), issue_id, *more, deed, means)
+
+        def tell(acted: Acted) -> AuditEntry | None:
+            return _entry(actor, action, stored, acted.issue, deed)
+
+        acted = await self._ports.store.write(audited(change, tell), watched_of(stored), issue_id, *more, deed, means)
         if acted.deliveries:
             self._ports.stages.delivery_added()
         return self._told(acted.issue, issue_id, deed.now)
@@ -146,6 +160,15 @@ class HealthOfIntegrations:
         if issue is None:
             raise NotFound(f"there is no open issue {issue_id[:64]} here; it may be over by now")
         return issue_document(issue, now)
+
+
+def _entry(actor: Actor, action: str, stored: StoredIntegration, issue: Issue | None, deed: Deed) -> AuditEntry | None:
+    """That somebody did something about an issue; None where there was none."""
+    if issue is None:
+        return None
+    document = issue_document(issue, deed.now)
+    after = {name: document[name] for name in ("id", "key", "status", "message", "snoozed_until")}
+    return entry_of(actor, action, subject_of(stored.row), now=deed.now, after=after, note=deed.note or "")
 
 
 def watched_of(stored: StoredIntegration) -> Watched:

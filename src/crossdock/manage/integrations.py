@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, TypeAlias
 
 from crossdock.catalog import Catalog
@@ -12,6 +13,13 @@ from crossdock.connectors import EXTERNAL_SYSTEMS
 from crossdock.manage.actor import Actor
 from crossdock.manage.documents import OWN_TREES, Rules, check_size
 from crossdock.manage.health_documents import line_document
+from crossdock.manage.integration_entries import (
+    deleted_entry,
+    published_entry,
+    saved_entry,
+    secret_rotated_entry,
+    secret_shown_entry,
+)
 from crossdock.manage.merge import merge_patch
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
 from crossdock.manage.refusals import invalid
@@ -28,12 +36,15 @@ from crossdock.manage.written import READ_ONLY, editable_document, public_docume
 from crossdock.model.errors import Conflict, FieldError, Invalid, NotFound
 from crossdock.model.health import HealthStatus
 from crossdock.model.outcome import Json
+from crossdock.model.workflow import connections_named
 from crossdock.store import Store
+from crossdock.store.audit import AuditEntry, audited, audited_with, record
 from crossdock.store.connections import connection_kinds
 from crossdock.store.health import StatusSince, health_of_many
 from crossdock.store.integrations import (
     IntegrationChange,
     IntegrationFilter,
+    IntegrationRow,
     Stale,
     StoredIntegration,
     Taken,
@@ -45,6 +56,7 @@ from crossdock.store.integrations import (
     save_integration,
     workspace_integrations,
 )
+from crossdock.store.versions import VersionRow
 from crossdock.vault import Vault, VaultError, new_signing_secret
 
 Status: TypeAlias = Literal["enabled", "disabled"]
@@ -123,24 +135,32 @@ class Integrations:
         drafting = Drafting(await self.rules(actor), self._ports.vault)
         return await self.carry_out(actor, drafting.changed(actor, stored, document, self._ports.now(), dropped))
 
-    async def delete(self, actor: Actor, integration_id: str) -> None:
+    async def delete(self, actor: Actor, integration_id: str, *, note: str = "") -> None:
         """Delete at once, with keys, secrets and workflows. Its unfinished runs are canceled; its events stay until
         their retention is over."""
         actor.require("admin")
-        if not await self._ports.store.write(delete_integration, actor.workspace_id, integration_id):
+        place, now = (actor.workspace_id, integration_id), self._ports.now()
+
+        def tell(seen: StoredIntegration | None, landed: bool) -> AuditEntry | None:
+            return deleted_entry(actor, seen, now, note) if landed and seen is not None else None
+
+        look = partial(integration_by_id, workspace_id=place[0], integration_id=place[1], now=now)
+        if not await self._ports.store.write(audited_with(look, delete_integration, tell), *place):
             raise _not_found(integration_id)
         await self._ports.catalog.reload()
 
     async def signing_secret(self, actor: Actor, integration_id: str) -> str:
-        """The secret that replies are signed with, as receivers need it (`whsec_...`)."""
+        """The secret that replies are signed with, as receivers need it (`whsec_...`). Who was shown it is kept."""
         actor.require("admin")
         stored = await self.stored(actor, integration_id)
         if SIGNING_SECRET not in stored.secrets:
             raise NotFound(f"integration {integration_id} has no signing secret; rotate it to get one")
         try:
-            return write_signing_secret(unseal(self._ports.vault, stored.secrets[SIGNING_SECRET]))
+            text = write_signing_secret(unseal(self._ports.vault, stored.secrets[SIGNING_SECRET]))
         except VaultError as error:
             raise Conflict(f"{error}, or rotate it to get a new one") from None
+        await self._ports.store.write(record, secret_shown_entry(actor, stored.row, self._ports.now()))
+        return text
 
     async def rotate_signing_secret(self, actor: Actor, integration_id: str) -> str:
         """A new signing secret, used from now on; the old one is forgotten."""
@@ -149,7 +169,9 @@ class Integrations:
         secret = new_signing_secret()
         row = replace(stored.row, revision=stored.row.revision + 1, updated_at=self._ports.now())
         sealed = seal(self._ports.vault, row.id, SIGNING_SECRET, secret)
-        await self._write(IntegrationChange(row, (sealed,), author=actor.name), stored.row.revision)
+        change = IntegrationChange(row, (sealed,), author=actor.name)
+        told = secret_rotated_entry(actor, stored, self._ports.now())
+        await self._write(change, stored.row.revision, lambda _: told)
         return write_signing_secret(secret)
 
     # --- for the use cases beside this one ---------------------------------------------------------------------------
@@ -184,37 +206,38 @@ class Integrations:
             return drafting.new(actor, document, self._ports.now())
         return drafting.changed(actor, stored, document, self._ports.now())
 
-    async def carry_out(self, actor: Actor, save: Save) -> Json:
+    async def carry_out(self, actor: Actor, save: Save, *, note: str = "") -> Json:
         """Write a save; one that changes nothing is not written. The document as it is now."""
         actor.require("admin")
         if save.read_revision is None or save.differences:
-            await self._write(save.change, save.read_revision)
+            now = self._ports.now()
+            await self._write(save.change, save.read_revision, lambda row: saved_entry(actor, save, row, now, note))
         return await self._document(await self.stored(actor, save.change.row.id))
 
     async def publish(
-        self,
-        actor: Actor,
-        stored: StoredIntegration,
-        number: int,
-        *,
-        connections: frozenset[str],
-        returns_to: int | None = None,
+        self, actor: Actor, stored: StoredIntegration, version: VersionRow, *, returns_to: int | None = None
     ) -> None:
-        """Let new events run through the workflow version `number`, which exists and uses these connections.
+        """Let new events run through this version of the workflow.
 
         `returns_to` is the position of the publication that a rollback goes back to.
         """
-        row = replace(
-            stored.row, workflow_number=number, revision=stored.row.revision + 1, updated_at=self._ports.now()
-        )
+        number, workflow, now = version.number, version.document, self._ports.now()
+        row = replace(stored.row, workflow_number=number, revision=stored.row.revision + 1, updated_at=now)
+        connections = connections_named(workflow)
         change = IntegrationChange(row, author=actor.name, connections=connections, returns_to=returns_to)
-        await self._write(change, stored.row.revision)
+        told = published_entry(actor, stored, number, workflow, now, rolls_back=returns_to is not None)
+        await self._write(change, stored.row.revision, lambda _: told)
 
-    async def _write(self, change: IntegrationChange, read_revision: int | None) -> None:
+    async def _write(
+        self, change: IntegrationChange, read_revision: int | None, entry_for: Callable[[IntegrationRow], AuditEntry]
+    ) -> None:
+        def tell(answer: object) -> AuditEntry | None:
+            return entry_for(answer) if isinstance(answer, IntegrationRow) else None
+
         if read_revision is None:
-            answer: object = await self._ports.store.write(add_integration, change)
+            answer: object = await self._ports.store.write(audited(add_integration, tell), change)
         else:
-            answer = await self._ports.store.write(save_integration, change, read_revision)
+            answer = await self._ports.store.write(audited(save_integration, tell), change, read_revision)
         if isinstance(answer, Taken):
             raise _taken(change, answer)
         if isinstance(answer, Stale):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from crossdock.catalog import Catalog
 from crossdock.clock import Clock, new_id
 from crossdock.manage.actor import Actor
+from crossdock.manage.audit_entries import Subject, entry_of
 from crossdock.manage.fields import check_line, check_secret
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
 from crossdock.manage.refusals import field_errors, invalid
@@ -18,8 +20,9 @@ from crossdock.model.errors import FieldError, Invalid, NotFound
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant, format_instant, parse_instant
 from crossdock.store import Store
-from crossdock.store.integrations import integration_exists
+from crossdock.store.audit import AuditEntry, audited, audited_with
 from crossdock.store.keys import KeyRow, add_key, change_key, delete_key, key_by_id, keys_page
+from crossdock.store.webhooks import integration_names
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -78,7 +81,7 @@ class Keys:
     ) -> Page:
         """The keys of an integration, oldest first. Their text is not known any more."""
         actor.require("viewer")
-        await self._check_integration(actor, integration_id)
+        await self._integration_name(actor, integration_id)
         size, after = check_limit(limit), read_text_cursor(cursor)
         rows = await self._ports.store.read(keys_page, integration_id, after_id=after, limit=size + 1)
         return cut_page(rows, size, lambda row: row.id, _document)
@@ -86,7 +89,7 @@ class Keys:
     async def show(self, actor: Actor, integration_id: str, key_id: str) -> Json:
         """One key; NotFound when the integration has none of this id."""
         actor.require("viewer")
-        await self._check_integration(actor, integration_id)
+        await self._integration_name(actor, integration_id)
         return _document(await self._row(integration_id, key_id))
 
     async def add(
@@ -97,7 +100,7 @@ class Keys:
         The same value may open several integrations, but not be there twice on one.
         """
         actor.require("admin")
-        await self._check_integration(actor, integration_id)
+        name, now = await self._integration_name(actor, integration_id), self._ports.now()
         wanted = _checked(NewKey, {"label": label, "key": key, "expires_at": expires_at})
         text = wanted.key if wanted.key is not None else new_credential(KEY_PREFIX)
         row = KeyRow(
@@ -107,10 +110,12 @@ class Keys:
             hint=hint_of(text),
             hash=hash_credential(text),
             disabled=False,
-            created_at=self._ports.now(),
+            created_at=now,
             expires_at=_instant(wanted.expires_at),
         )
-        twin = await self._ports.store.write(add_key, row)
+        made = {**_told(row), "generated": wanted.key is None}
+        told = entry_of(actor, "key.added", Subject(integration_id, name), now=now, after=made)
+        twin = await self._ports.store.write(audited(add_key, lambda twin: told if twin is None else None), row)
         if twin is not None:
             raise invalid("the key", (FieldError("key", f"is already there, labelled {twin}"),))
         await self._ports.catalog.reload()
@@ -119,7 +124,7 @@ class Keys:
     async def change(self, actor: Actor, integration_id: str, key_id: str, patch: Json) -> Json:
         """Relabel, disable or enable, set or lift (null) the time at which it expires."""
         actor.require("admin")
-        await self._check_integration(actor, integration_id)
+        name = await self._integration_name(actor, integration_id)
         if not isinstance(patch, dict):
             raise Invalid("the change of a key must be an object")
         wanted = _checked(KeyChange, patch)
@@ -127,7 +132,17 @@ class Keys:
         if "expires_at" in values:
             values["expires_at"] = _instant(wanted.expires_at)
         if values:
-            if not await self._ports.store.write(change_key, integration_id, key_id, values):
+            subject, now = Subject(integration_id, name), self._ports.now()
+
+            def tell(seen: KeyRow | None, landed: bool) -> AuditEntry | None:
+                if not landed or seen is None:
+                    return None
+                before, after = _told(seen), _told(replace(seen, **values))
+                return entry_of(actor, "key.changed", subject, now=now, before=before, after=after)
+
+            look = partial(key_by_id, integration_id=integration_id, key_id=key_id)
+            change = audited_with(look, change_key, tell)
+            if not await self._ports.store.write(change, integration_id, key_id, values):
                 raise _not_found(key_id)
             await self._ports.catalog.reload()
         return _document(await self._row(integration_id, key_id))
@@ -135,14 +150,23 @@ class Keys:
     async def delete(self, actor: Actor, integration_id: str, key_id: str) -> None:
         """Forget the key: calls with it are refused from now on."""
         actor.require("admin")
-        await self._check_integration(actor, integration_id)
-        if not await self._ports.store.write(delete_key, integration_id, key_id):
+        subject, now = Subject(integration_id, await self._integration_name(actor, integration_id)), self._ports.now()
+
+        def tell(seen: KeyRow | None, landed: bool) -> AuditEntry | None:
+            if not landed or seen is None:
+                return None
+            return entry_of(actor, "key.deleted", subject, now=now, before=_told(seen))
+
+        look = partial(key_by_id, integration_id=integration_id, key_id=key_id)
+        if not await self._ports.store.write(audited_with(look, delete_key, tell), integration_id, key_id):
             raise _not_found(key_id)
         await self._ports.catalog.reload()
 
-    async def _check_integration(self, actor: Actor, integration_id: str) -> None:
-        if not await self._ports.store.read(integration_exists, actor.workspace_id, integration_id):
+    async def _integration_name(self, actor: Actor, integration_id: str) -> str:
+        names = await self._ports.store.read(integration_names, actor.workspace_id, {integration_id})
+        if integration_id not in names:
             raise NotFound(f"there is no integration {integration_id}")
+        return names[integration_id]
 
     async def _row(self, integration_id: str, key_id: str) -> KeyRow:
         row = await self._ports.store.read(key_by_id, integration_id, key_id)
@@ -173,6 +197,12 @@ def _document(row: KeyRow) -> Json:
         "last_used_at": None if row.last_used_at is None else format_instant(row.last_used_at),
         "calls": row.calls,
     }
+
+
+def _told(row: KeyRow) -> Json:
+    """What the audit log keeps of a key: what people decide about it, and by what they know it."""
+    document = _document(row)
+    return {"key_id": row.id, **{name: document[name] for name in ("label", "hint", "disabled", "expires_at")}}
 
 
 def _not_found(key_id: str) -> NotFound:

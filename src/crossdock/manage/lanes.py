@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
 from crossdock.clock import Clock
 from crossdock.manage.actor import Actor
+from crossdock.manage.audit_entries import Subject, entry_of
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
 from crossdock.manage.ports import Stages
 from crossdock.model.errors import Conflict, NotFound
@@ -18,11 +19,13 @@ from crossdock.model.states import RunState, WaitingFor
 from crossdock.model.time import Instant, format_instant
 from crossdock.store import Store
 from crossdock.store.accept import lane_id
-from crossdock.store.integrations import integration_exists
+from crossdock.store.audit import audited
 from crossdock.store.lanes import LaneState, head_of, list_lanes, park_run, release_run, skip_run
+from crossdock.store.webhooks import integration_names
 
 Decision: TypeAlias = Literal["retry", "skip", "park"]
 
+_DECIDED: Mapping[Decision, str] = {"retry": "retried", "skip": "skipped", "park": "parked"}
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -37,7 +40,7 @@ class Lanes:
     ) -> Page:
         """The lanes in which something waits, by key."""
         actor.require("viewer")
-        await self._check_integration(actor, integration_id)
+        await self._integration_name(actor, integration_id)
         size = check_limit(limit)
         after = read_text_cursor(cursor) or ""
         rows = await self._store.read(list_lanes, integration_id, after, size + 1)
@@ -46,21 +49,27 @@ class Lanes:
     async def decide(self, actor: Actor, integration_id: str, lane: str, decision: Decision, *, note: str = "") -> Json:
         """Retry, skip or park the head of a lane. Conflict when it can't be done in the head's state."""
         actor.require("operator")
-        await self._check_integration(actor, integration_id)
+        name = await self._integration_name(actor, integration_id)
         wanted = lane_id(integration_id, read_lane_name(lane))
         head = await self._store.read(head_of, wanted)
         if head is None:
             raise NotFound(f"nothing waits in the lane {lane[:120]}; an empty lane needs no decision")
-        change, arguments = _change(decision, self._clock(), f"{actor.name}: {note}" if note else actor.name)
-        if not await self._store.write(change, head, *arguments):
+        now, action = self._clock(), f"lane.{_DECIDED[decision]}"
+        change, arguments = _change(decision, now, f"{actor.name}: {note}" if note else actor.name)
+        head_of_lane = {"lane": lane, "event_id": head}
+        subject = Subject(integration_id, name)
+        told = entry_of(actor, action, subject, now=now, after=head_of_lane, note=note)
+        if not await self._store.write(audited(change, lambda landed: told if landed else None), head, *arguments):
             raise Conflict(f"the head of the lane, {head}, is being worked on or has ended; look again")
         self._stages.run_changed(wanted)
         self._stages.run_changed(None)
         return {"lane": lane, "event_id": head, "decision": decision}
 
-    async def _check_integration(self, actor: Actor, integration_id: str) -> None:
-        if not await self._store.read(integration_exists, actor.workspace_id, integration_id):
+    async def _integration_name(self, actor: Actor, integration_id: str) -> str:
+        names = await self._store.read(integration_names, actor.workspace_id, {integration_id})
+        if integration_id not in names:
             raise NotFound(f"there is no integration {integration_id[:64]} here")
+        return names[integration_id]
 
 
 def _change(decision: Decision, now: Instant, note: str) -> tuple[Callable[..., bool], tuple[Any, ...]]:

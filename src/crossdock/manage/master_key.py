@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from crossdock.clock import Clock
 from crossdock.manage.actor import Actor
+from crossdock.manage.audit_entries import Subject, entry_of
 from crossdock.manage.secrets import seal_everything_again
 from crossdock.model.errors import Conflict
 from crossdock.model.outcome import Json
 from crossdock.observe import MASTER_KEY_ROTATED, emit
 from crossdock.store import Store
+from crossdock.store.audit import AuditEntry
 from crossdock.store.nodes import list_nodes
 from crossdock.vault import Vault
 
@@ -30,6 +32,12 @@ class MasterKey:
                 "other nodes use this database, and a new key in this node's key file would not reach them: give all "
                 "of them the setting master_key first; the guide to operations tells how, under On several nodes"
             )
-        count = await self._vault.rotate(lambda: seal_everything_again(self._store, self._vault, self._now))
+
+        def tell(count: int) -> AuditEntry:
+            key_id = self._vault.current_key_id
+            after = {"secrets": count, "key_id": key_id}
+            return entry_of(actor, "master_key.rotated", Subject(key_id, "master key"), now=self._now(), after=after)
+
+        count = await self._vault.rotate(lambda: seal_everything_again(self._store, self._vault, self._now, tell))
         emit(MASTER_KEY_ROTATED, secrets_sealed=count, master_key_id=self._vault.current_key_id, by=actor.name)
         return {"secrets": count, "key_id": self._vault.current_key_id}

@@ -43,6 +43,8 @@ class Save:
     change: IntegrationChange
     read_revision: int | None
     differences: tuple[Difference, ...]
+    was: IntegrationRow | None = None
+    """The row that it was made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Drafting:
         told = [Difference(*one) for one in found]
         told += [Difference(secret.name, SET if secret.name in stored.secrets else None, SET) for secret in secrets]
         told += [Difference(name, SET, None) for name in gone]
-        return Save(change, stored.row.revision, tuple(told))
+        return Save(change, stored.row.revision, tuple(told), stored.row)
 
     def _rules_for(self, stored: StoredIntegration) -> Rules:
         """A workflow and a reply URL that stay as they are were checked when they were saved. What has become since

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
+from collections.abc import Callable
 from hashlib import sha256
 
 from crossdock.clock import Clock
 from crossdock.store import Store
+from crossdock.store.audit import AuditEntry, audited
 from crossdock.store.secrets import SecretRow, seal_all_again
 from crossdock.vault import Sealed, Vault
 
@@ -32,13 +34,18 @@ def unseal(vault: Vault, row: SecretRow) -> bytes:
     return vault.open(Sealed(row.key_id, row.sealed), row.associated)
 
 
-async def seal_everything_again(store: Store, vault: Vault, now: Clock) -> int:
-    """Seal every stored secret with the vault's current key, in one transaction; how many there were."""
+async def seal_everything_again(
+    store: Store, vault: Vault, now: Clock, entry_for: Callable[[int], AuditEntry | None]
+) -> int:
+    """Seal every stored secret with the vault's current key, in one transaction; how many there were.
+
+    `entry_for` is given that number, and gives the row of the audit log.
+    """
 
     def renew(row: SecretRow) -> SecretRow:
         return seal(vault, row.owner_id, row.name, unseal(vault, row))
 
-    return await store.write(seal_all_again, renew, now())
+    return await store.write(audited(seal_all_again, entry_for), renew, now())
 
 
 SIGNING_BYTES = (24, 64)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from crossdock.clock import Clock, new_id
 from crossdock.manage.actor import ROLES, Actor, Role
+from crossdock.manage.audit_entries import Subject, entry_of
 from crossdock.manage.fields import check_line
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
 from crossdock.manage.refusals import invalid
@@ -20,9 +22,18 @@ from crossdock.model.errors import FieldError, NotFound, StoreUnavailable
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant, format_instant, parse_instant
 from crossdock.store import Store
+from crossdock.store.audit import AuditEntry, audited, audited_with
 from crossdock.store.configuration import configuration_number
 from crossdock.store.signals import Signals, Topic
-from crossdock.store.tokens import TokenRow, add_token, all_tokens, delete_token, record_token_use, tokens_page
+from crossdock.store.tokens import (
+    TokenRow,
+    add_token,
+    all_tokens,
+    delete_token,
+    record_token_use,
+    token_by_id,
+    tokens_page,
+)
 
 TOKEN_PREFIX = "xdt_"
 NAME_LENGTH = 80
@@ -118,7 +129,8 @@ class Tokens:
             created_at=now,
             expires_at=_checked_end(expires_at, now),
         )
-        if not await self._store.write(add_token, row):
+        told = entry_of(actor, "token.created", Subject(row.id, row.name), now=now, after=_told(row))
+        if not await self._store.write(audited(add_token, lambda landed: told if landed else None), row):
             raise invalid("the token", (FieldError("name", f"is taken by another token: {row.name}"),))
         await self._reload_here_and_elsewhere()
         return {**_document(row), "token": text}
@@ -133,7 +145,15 @@ class Tokens:
     async def revoke(self, actor: Actor, token_id: str) -> None:
         """Forget the token; it is refused from now on."""
         actor.require("admin")
-        if not await self._store.write(delete_token, actor.workspace_id, token_id):
+        place, now = (actor.workspace_id, token_id), self._now()
+
+        def tell(seen: TokenRow | None, landed: bool) -> AuditEntry | None:
+            if not landed or seen is None:
+                return None
+            return entry_of(actor, "token.revoked", Subject(seen.id, seen.name), now=now, before=_told(seen))
+
+        look = partial(token_by_id, workspace_id=place[0], token_id=place[1])
+        if not await self._store.write(audited_with(look, delete_token, tell), *place):
             raise NotFound(f"there is no token {token_id}")
         await self._reload_here_and_elsewhere()
 
@@ -165,6 +185,12 @@ def _checked_end(expires_at: str | None, now: Instant) -> Instant | None:
     if end <= now:
         raise invalid("the token", (FieldError("expires_at", "must lie in the future"),))
     return end
+
+
+def _told(row: TokenRow) -> Json:
+    """What the audit log keeps of a token: what people decided about it, and by what they know it."""
+    document = _document(row)
+    return {name: document[name] for name in ("name", "role", "hint", "expires_at")}
 
 
 def _document(row: TokenRow) -> Json:

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from crossdock.catalog import Catalog, LiveIntegration
 from crossdock.clock import Clock, new_id
 from crossdock.manage.actor import Actor
+from crossdock.manage.audit_entries import Subject, entry_of
 from crossdock.manage.documents import CompileWorkflow, check_size
 from crossdock.manage.edited_requests import edited_request
 from crossdock.manage.refusals import invalid
@@ -33,6 +34,7 @@ from crossdock.model.verdict import Outcome
 from crossdock.model.workflow import lenient_steps
 from crossdock.observe import WORKFLOW_TESTED_LIVE, emit
 from crossdock.store import Store
+from crossdock.store.audit import AuditEntry, record
 from crossdock.store.connections import connection_kinds
 from crossdock.store.drafts import draft_of
 from crossdock.store.journal import first_result
@@ -140,6 +142,7 @@ class Trials:
         event = self._event(live, past, wanted, mode)
         if mode is TrialMode.LIVE:
             emit(WORKFLOW_TESTED_LIVE, actor=actor.name, integration=integration_id, test=event.id)
+            await self._ports.store.write(record, self._entry(actor, live, event, wanted))  # before anything goes out
         async with self._free:
             trial = await self._ports.runner.attempt(event, workflow, self._told(past, wanted), mode)
         return self._tell(live, event, trial, mode)
@@ -165,6 +168,13 @@ class Trials:
         trial = await self._ports.runner.along(past.event, workflow, told)
         comparison = await _apart(len(trial.steps), lambda: compare(passage, trial))
         return _compared(event_id, comparison)
+
+    def _entry(self, actor: Actor, live: LiveIntegration, event: Event, wanted: NewTrial) -> AuditEntry:
+        asked = {"version": wanted.version, "draft": wanted.draft, "workflow": wanted.workflow is not None or None}
+        after = {"test_id": event.id, "event_id": wanted.event_id, **asked}
+        subject = Subject(live.integration.id, live.integration.name)
+        told = {name: value for name, value in after.items() if value is not None}
+        return entry_of(actor, "workflow.tested_live", subject, now=self._ports.clock(), after=told)
 
     # --- what is tried -----------------------------------------------------------------------------------------------
 

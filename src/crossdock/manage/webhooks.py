@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from crossdock.catalog import Catalog
 from crossdock.clock import Clock, new_id
 from crossdock.manage.actor import Actor
+from crossdock.manage.audit_entries import Subject, entry_of, save_entry
 from crossdock.manage.credentials import Secrets
 from crossdock.manage.documents import check_size
 from crossdock.manage.merge import merge_patch
@@ -32,6 +34,7 @@ from crossdock.notices.ready_made import READY_MADE
 from crossdock.notices.sending import NoticeSender, invocation_document
 from crossdock.notices.webhook import WebhookIdentity, read_webhook
 from crossdock.store import Store
+from crossdock.store.audit import AuditEntry, audited, audited_with, record
 from crossdock.store.named import NameTaken, Overtaken
 from crossdock.store.notice_deliveries import WebhookRecord, read_records
 from crossdock.store.notifications import held_notices_of_each, list_notifications
@@ -110,10 +113,19 @@ class Webhooks:
         actor.require("admin")
         return await self.carry_out(actor, await self._patched(actor, await self.stored(actor, webhook_id), patch))
 
-    async def delete(self, actor: Actor, webhook_id: str) -> None:
+    async def delete(self, actor: Actor, webhook_id: str, *, note: str = "") -> None:
         """Delete with all secrets. What waits to be sent to it is canceled."""
         actor.require("admin")
-        if not await self._ports.store.write(delete_webhook, actor.workspace_id, webhook_id, self._ports.now()):
+        place, now = (actor.workspace_id, webhook_id), self._ports.now()
+
+        def tell(seen: StoredWebhook | None, landed: bool) -> AuditEntry | None:
+            if not landed or seen is None:
+                return None
+            subject, before = Subject(webhook_id, seen.row.name), editable(seen.row)
+            return entry_of(actor, "notification_webhook.deleted", subject, now=now, before=before, note=note)
+
+        look = partial(webhook_by_id, workspace_id=place[0], webhook_id=place[1])
+        if not await self._ports.store.write(audited_with(look, delete_webhook, tell), *place, now):
             raise _not_found(webhook_id)
         await self._ports.catalog.reload()
 
@@ -125,15 +137,15 @@ class Webhooks:
         actor.require("operator" if patch is None else "admin")
         stored = await self.stored(actor, webhook_id)
         if patch is not None:
-            return await self._try(await self._patched(actor, stored, patch))
+            return await self._try(actor, await self._patched(actor, stored, patch))
         secrets, trouble = self._drafting({}).open(stored)
         if trouble is not None:
             return _untried(trouble)
-        return await self._try_row(stored.row, secrets)
+        return await self._try_row(actor, Subject(webhook_id, stored.row.name), stored.row, secrets)
 
     async def test_unsaved(self, actor: Actor, document: Json) -> Json:
         """The same with the webhook that a document would make; nothing is saved."""
-        return await self._try(await self.plan(actor, document, None, await self.names(actor)))
+        return await self._try(actor, await self.plan(actor, document, None, await self.names(actor)))
 
     def payload_schema(self, actor: Actor) -> Json:
         """The JSON Schema of what is told, and an example of each kind: what templates are written from."""
@@ -199,11 +211,22 @@ class Webhooks:
             return await asyncio.to_thread(drafting.new, actor, document, now)
         return await asyncio.to_thread(drafting.changed, stored, document, now)
 
-    async def carry_out(self, actor: Actor, save: WebhookSave) -> Json:
+    async def carry_out(self, actor: Actor, save: WebhookSave, *, note: str = "") -> Json:
         """Write a save; one that changes nothing is not written. The document as it is now."""
         actor.require("admin")
         if save.read_revision is None or save.differences:
-            await self._write(save)
+            row, now = save.change.row, self._ports.now()
+            made = editable(row) if save.read_revision is None else None
+            told = save_entry(
+                actor,
+                "notification_webhook",
+                Subject(row.id, row.name),
+                now=now,
+                made=made,
+                differences=save.differences,
+                note=note,
+            )
+            await self._write(save, told)
         return await self.show(actor, save.change.row.id)
 
     async def _patched(self, actor: Actor, stored: StoredWebhook, patch: Json) -> WebhookSave:
@@ -213,12 +236,16 @@ class Webhooks:
         document = merge_patch(editable(stored.row), plain, _replaced_whole(stored.row, plain))
         return await self.plan(actor, document, stored, await self.names(actor))
 
-    async def _write(self, save: WebhookSave) -> None:
+    async def _write(self, save: WebhookSave, told: AuditEntry) -> None:
         row = save.change.row
+
+        def tell(answer: object) -> AuditEntry | None:
+            return told if isinstance(answer, WebhookRow) else None
+
         if save.read_revision is None:
-            answer: object = await self._ports.store.write(add_webhook, save.change)
+            answer: object = await self._ports.store.write(audited(add_webhook, tell), save.change)
         else:
-            answer = await self._ports.store.write(save_webhook, save.change, save.read_revision)
+            answer = await self._ports.store.write(audited(save_webhook, tell), save.change, save.read_revision)
         match answer:
             case NameTaken():
                 raise invalid(SUBJECT, (FieldError("name", f"is taken by another notification webhook: {row.name}"),))
@@ -228,10 +255,12 @@ class Webhooks:
                 )
         await self._ports.catalog.reload()
 
-    async def _try(self, save: WebhookSave) -> Json:
-        return await self._try_row(save.change.row, save.secrets)
+    async def _try(self, actor: Actor, save: WebhookSave) -> Json:
+        row = save.change.row
+        subject = Subject("" if save.read_revision is None else row.id, row.name)
+        return await self._try_row(actor, subject, row, save.secrets)
 
-    async def _try_row(self, row: WebhookRow, secrets: Secrets) -> Json:
+    async def _try_row(self, actor: Actor, subject: Subject, row: WebhookRow, secrets: Secrets) -> Json:
         # under an id of its own: a try begins without tokens of before, and leaves none to the real one
         identity = WebhookIdentity(new_id("nwh"), row.workspace, row.name, 1, row.active)
         try:
@@ -239,6 +268,8 @@ class Webhooks:
         except (LookupError, ValueError) as error:
             return _untried(f"the notification webhook can't be used: {error}")
         now = self._ports.now()
+        tried = entry_of(actor, "notification_webhook.tested", subject, now=now)
+        await self._ports.store.write(record, tried)  # before anything goes out
         sent = await self._ports.sender.send(webhook, mock_payload(now), new_id("dlv"), now)
         return invocation_document(webhook, sent)
 

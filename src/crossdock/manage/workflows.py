@@ -14,7 +14,6 @@ from crossdock.manage.version_differences import version_differences
 from crossdock.model.errors import Conflict, FieldError, Invalid, NotFound
 from crossdock.model.outcome import Json
 from crossdock.model.time import format_instant
-from crossdock.model.workflow import connections_named
 from crossdock.store.drafts import draft_of
 from crossdock.store.integrations import StoredIntegration
 from crossdock.store.publications import PublicationRow, publications_page, published_before
@@ -140,8 +139,7 @@ class Workflows:
     ) -> Json:
         (await self._integrations.rules(actor)).check_workflow(row.document, row.number)
         if stored.row.workflow_number != row.number:
-            connections = connections_named(row.document)
-            await self._integrations.publish(actor, stored, row.number, connections=connections, returns_to=returns_to)
+            await self._integrations.publish(actor, stored, row, returns_to=returns_to)
         return version_document(row, replace(stored, row=replace(stored.row, workflow_number=row.number)))
 
     async def _row(self, integration_id: str, number: int) -> VersionRow:

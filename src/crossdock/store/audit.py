@@ -7,14 +7,15 @@ no row without its change. Rows are never changed; `forget_audit` deletes them w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection, Select, delete, insert, or_, select
 
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant
+from crossdock.store.accept import Accept, AcceptAnswer, Accepted
 from crossdock.store.events import CLOCK_STEP, first_id_at
 from crossdock.store.schema import audit
 
@@ -93,6 +94,23 @@ def audited_with(
         return answer
 
     return look_change_and_tell
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedAccept:
+    """A call that somebody hands in again (see `Accept`), together with the row that tells of it."""
+
+    rank: ClassVar[int] = Accept.rank
+
+    accept: Accept
+    entry: AuditEntry
+
+    @classmethod
+    def record(cls, connection: Connection, changes: Sequence[Self], /) -> Sequence[AcceptAnswer]:
+        answers = Accept.record(connection, [change.accept for change in changes])
+        landed = [isinstance(answer, Accepted) for answer in answers]
+        record(connection, *(change.entry for change, lands in zip(changes, landed, strict=True) if lands))
+        return answers
 
 
 def record(connection: Connection, *entries: AuditEntry) -> None:

@@ -47,6 +47,12 @@ def delete_token(connection: Connection, workspace_id: str, token_id: str) -> bo
     return landed
 
 
+def token_by_id(connection: Connection, workspace_id: str, token_id: str) -> TokenRow | None:
+    query = _TOKENS.where(api_token.c.workspace_id == workspace_id, api_token.c.id == token_id)
+    row = connection.execute(query).first()
+    return None if row is None else TokenRow(**row._mapping)
+
+
 _TOKENS = select(api_token, workspace.c.slug.label("workspace")).join_from(api_token, workspace)
 
 
