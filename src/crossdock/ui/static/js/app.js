@@ -1,5 +1,6 @@
 // What every page does beyond plain links and forms. Each module looks after one thing, and acts on what is in the page
 // now and on what is put into it later.
+import { showWhatMatters } from "./conditions.js";
 import { confirmDeeds } from "./confirm.js";
 import { copyTexts } from "./copying.js";
 import { fillEditors } from "./editor.js";
@@ -10,7 +11,7 @@ import { takeShortcuts } from "./shortcuts.js";
 import { chooseTheme } from "./themes.js";
 import { tellTimes } from "./times.js";
 
-const arranged = [fillEditors, helpForms, tellTimes, chooseTheme];
+const arranged = [fillEditors, helpForms, showWhatMatters, tellTimes, chooseTheme];
 
 function arrange(root) {
   for (const each of arranged) each(root);
