@@ -143,7 +143,7 @@ class CodeEditor extends HTMLElement {
       history(), drawSelection(), indentOnInput(), indentUnit.of("  "), bracketMatching(), search({ top: true }),
       highlightSelectionMatches(), EditorView.lineWrapping, LOOK, syntaxHighlighting(COLOURS), expressions,
       (LANGUAGES[language] ?? LANGUAGES.text)(),
-      placeholder(this.#textarea.placeholder),
+      this.#textarea.placeholder ? placeholder(this.#textarea.placeholder) : [],
       complete ? [autocompletion({ override: [completions(complete)], activateOnTyping: true }), afterBraces] : [],
       problems ? [linter(diagnostics(problems)), lintGutter()] : [],
       keymap.of([...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...completionKeymap, ...lintKeymap]),
@@ -183,7 +183,7 @@ class CodeEditor extends HTMLElement {
     const { signal } = this.#listening;
     const follow = () => this.view && (this.value = this.#textarea.value);
     this.#textarea.addEventListener("input", follow, { signal });
-    this.#textarea.form?.addEventListener("reset", () => queueMicrotask(follow), { signal });
+    this.#textarea.form?.addEventListener("reset", () => setTimeout(follow), { signal }); // it comes before
     addEventListener("pageshow", follow, { signal }); // the browser brought typed text back
     for (const { label } of this.#labels) label.addEventListener("click", () => this.focus(), { signal });
     this.#watching = new MutationObserver(() => this.#followAttributes());
@@ -320,6 +320,7 @@ const LOOK = EditorView.theme({
   ".cm-tooltip": { backgroundColor: RAISED, color: TEXT, border: `1px solid ${LINE}` },
   ".cm-tooltip.cm-tooltip-autocomplete > ul > li[aria-selected]": { backgroundColor: CHOSEN, color: TEXT },
   ".cm-completionDetail": { color: QUIET, fontStyle: "normal" },
+  "li[aria-selected] .cm-completionDetail": { color: TEXT },
   ".cm-completionMatchedText": { textDecoration: "none", fontWeight: "700" },
   ".cm-diagnostic-error": { borderLeftColor: BAD },
   ".cm-tooltip .cm-diagnostic": { color: TEXT },

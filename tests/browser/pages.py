@@ -1,0 +1,38 @@
+"""Every page that there is, one line each: the tests of all pages go through this table.
+
+Whoever builds a screen adds a line. `path` may name what is seeded (`seeds.py`): an integration by its name
+(`{shop_orders}`), `{webhook_on_call}`, `{connection_erp}`, an event by its kind (`{event_failed}`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.browser.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A page. `name` is that of its pictures; `user` is who looks at it, None: nobody is signed in."""
+
+    name: str
+    path: str
+    user: str | None = "alice"
+
+    def path_on(self, site: Site) -> str:
+        """Its path with the ids of what is seeded."""
+        seeded = site.seeded
+        kinds = {"": seeded.integrations, "webhook_": seeded.webhooks, "connection_": seeded.connections}
+        kinds["event_"] = seeded.events
+        ids = {f"{kind}{_word(name)}": each for kind, named in kinds.items() for name, each in named.items()}
+        return self.path.format(**ids)
+
+
+def _word(name: str) -> str:
+    return name.lower().replace(" ", "_")
+
+
+PAGES = [
+    Shown("sign-in", "/sign-in", user=None),
+    Shown("home", "/"),
+]
