@@ -42,12 +42,15 @@ from crossdock.manage.health import HealthOfIntegrations, HealthPorts
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
 from crossdock.manage.lanes import Lanes
+from crossdock.manage.live import Live
 from crossdock.manage.master_key import MasterKey
+from crossdock.manage.overview import Overview
 from crossdock.manage.passwords import Passwords
 from crossdock.manage.ports import Stages
 from crossdock.manage.sessions import Sessions
 from crossdock.manage.stats import Stats
 from crossdock.manage.tokens import AdminToken, Tokens
+from crossdock.manage.traffic import Traffic
 from crossdock.manage.trials import TrialPorts, Trials
 from crossdock.manage.use_cases import UseCases
 from crossdock.manage.webhook_documents import WebhookRules
@@ -99,6 +102,7 @@ from crossdock.watch.liveness import Liveness
 from crossdock.watch.measuring import Held, Measuring
 from crossdock.watch.readiness import ReadinessCheck
 from crossdock.watch.skew import Skew
+from crossdock.watch.traffic import TrafficCount
 from crossdock.watch.turns import Watch
 from crossdock.watch.upkeep import Upkeep
 
@@ -244,6 +248,7 @@ class Node:
             queue_limit=self.settings.queue_limit,
             retention_seconds=self.settings.retention,
         )
+        self.traffic = TrafficCount(self.store, system_now)
         self.skew = Skew(self.store, clock=system_now)
         self.health = HealthWatch(
             self.store,
@@ -357,6 +362,7 @@ class Node:
         connections, webhooks = self._connections(), self._webhooks()
         workflows = Workflows(ports, integrations)
         trials = self._trials(rules)
+        traffic = Traffic(store, system_now)
         self.bulk = BulkWork(store, self._deeds(stages, trials), sources=self.sources)
         self.cases = UseCases(
             integrations=integrations,
@@ -376,6 +382,9 @@ class Node:
             bulk_jobs=BulkJobs(ports, integrations, stages),
             master_key=MasterKey(store, self.vault, system_now),
             stats=Stats(store, system_now),
+            traffic=traffic,
+            overview=Overview(store, integrations, traffic, system_now),
+            live=Live(store, traffic, system_now),
             fleet=Fleet(store, self.sources, settings.lease_ttl),
             apply=Apply(integrations, connections, webhooks),
             settings=settings.describe,
@@ -467,6 +476,7 @@ class Node:
         self.readiness.is_leaving = True
         with contextlib.suppress(StoreUnavailable):
             await self.liveness.announce_leaving()
+        await self.cases.live.stop()
         await self.server.stop(grace_seconds)
         await self._end_work(deadline)
         await self._leave()

@@ -30,6 +30,7 @@ from crossdock.watch.health import HealthWatch
 from crossdock.watch.liveness import Liveness
 from crossdock.watch.measuring import Measuring
 from crossdock.watch.skew import Skew
+from crossdock.watch.traffic import TrafficCount
 from crossdock.watch.turns import Turn
 from crossdock.watch.upkeep import Upkeep
 
@@ -56,6 +57,7 @@ class Parts(Protocol):
     skew: Skew
     health: HealthWatch
     measuring: Measuring
+    traffic: TrafficCount
 
     async def beat(self) -> None: ...
 
@@ -121,6 +123,8 @@ def _duties_of(node: Parts) -> list[Turn]:
         Turn("retention", 60.0, node.upkeep.forget),
         Turn("retention of health", 60.0, node.upkeep.forget_health),
         Turn("retention of bulk jobs", 60.0, node.bulk.forget),
+        Turn("traffic", 10.0, node.traffic.count),
+        Turn("retention of traffic", 600.0, node.traffic.forget),
         Turn("retention of sessions", 60.0, node.sessions.forget),
     ]
     if "run" in node.settings.roles:

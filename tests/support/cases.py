@@ -16,10 +16,13 @@ from crossdock.manage.health import HealthOfIntegrations, HealthPorts
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
 from crossdock.manage.lanes import Lanes
+from crossdock.manage.live import Live
 from crossdock.manage.master_key import MasterKey
+from crossdock.manage.overview import Overview
 from crossdock.manage.ports import Stages
 from crossdock.manage.stats import Stats
 from crossdock.manage.tokens import Tokens
+from crossdock.manage.traffic import Traffic
 from crossdock.manage.use_cases import UseCases
 from crossdock.manage.workflows import Workflows
 from crossdock.model.errors import FieldError, Invalid
@@ -55,6 +58,7 @@ def make_cases(store: Store, clock: HeldClock, silent: Silent) -> UseCases:
     integrations = Integrations(ports)
     workflows = Workflows(ports, integrations)
     stages = Stages()
+    traffic = Traffic(store, clock)
     connections = connections_of(store, Vault([bytes(32)]), catalog, clock)
     webhooks = webhooks_of(store, Vault([bytes(32)]), catalog, clock)
     return UseCases(
@@ -71,6 +75,9 @@ def make_cases(store: Store, clock: HeldClock, silent: Silent) -> UseCases:
         deliveries=Deliveries(store, clock, stages),
         bulk_jobs=BulkJobs(ports, integrations, stages),
         stats=Stats(store, clock),
+        traffic=traffic,
+        overview=Overview(store, integrations, traffic, clock),
+        live=Live(store, traffic, clock),
         fleet=Fleet(store, held_sources(clock, NODE), 10.0),
         connections=connections,
         webhooks=webhooks,

@@ -92,6 +92,8 @@ def _setup() -> Iterator[tuple[Table, list[dict[str, Any]]]]:
     yield schema.setting, [{"name": "configuration", "value": "12"}, {"name": "odd", "value": "".join(ODD_TEXTS)}]
     yield schema.lane, [_lane(number) for number in range(5)]
     yield schema.rejection, [{"integration_id": "int_a", "reason": "no key", "count": 2**40, "last_at": AT}]
+    counts = {"accepted": 5, "succeeded": 2, "failed": 1, "canceled": 1, "rejected": 2**40, "durations": '{"3": 2}'}
+    yield schema.traffic, [{"width": 300, "integration_id": "int_a", "slot": AT, **counts}]
     yield schema.rate_use, [{"integration_id": "int_a", "slice": 5, "count": 2}]
     yield schema.bulk_job, [_job(1, "running", lease_node=OLD_NODE, lease_token="t"), _job(2, "paused")]
     item = {"job_id": "job_1", "event_id": "evt_1", "outcome": "replayed", "document": "{}"}

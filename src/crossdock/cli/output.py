@@ -8,7 +8,7 @@ import typer
 
 from crossdock.manage.yaml_text import yaml_text
 from crossdock.model.outcome import Json
-from crossdock.model.time import parse_instant, seconds_between
+from crossdock.model.story import between, duration_words
 
 __all__ = ["between", "colored", "compact", "duration_words", "show_table", "yaml_text"]
 
@@ -48,27 +48,6 @@ def show_table(titles: Sequence[str], rows: Iterable[Sequence[object]], empty: s
 
 def colored(word: str) -> str:
     return typer.style(word, fg=_COLORS.get(word))
-
-
-def duration_words(seconds: float) -> str:
-    """`340 ms`, `2.5 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
-    if seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    whole = round(seconds)
-    for unit, next_unit, size, next_size in (("d", "h", 86_400, 3_600), ("h", "min", 3_600, 60), ("min", "s", 60, 1)):
-        if whole >= size:
-            rest = whole % size // next_size
-            return f"{whole // size} {unit}" + (f" {rest} {next_unit}" if rest else "")
-    return f"{whole} s"
-
-
-def between(start: str | None, end: str | None) -> float | None:
-    """Seconds between two times as the API writes them; None when one of them is missing."""
-    if start is None or end is None:
-        return None
-    return max(0.0, seconds_between(parse_instant(start), parse_instant(end)))
 
 
 def compact(value: Json, limit: int = 300) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from crossdock.cli.output import between, colored, compact, duration_words
+from crossdock.cli.output import colored, compact
 from crossdock.model.outcome import Json
-
-_TIMES = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth"}
+from crossdock.model.story import between, duration_words, summary
 
 
 def tell(event: dict[str, Any]) -> str:
@@ -16,22 +15,6 @@ def tell(event: dict[str, Any]) -> str:
     return "\n".join(
         [*_head(event), *_request(event), *_steps(event), *_end(event), *_reply(event), *_relatives(event)]
     )
-
-
-def summary(event: dict[str, Any]) -> str:
-    """The story in a sentence: `accepted ..., waited 3 ms, ran 41 ms, replied 200 on the second try`."""
-    parts = [f"accepted {event['received_at']}"]
-    waited = between(event.get("received_at"), event.get("started_at"))
-    ran = between(event.get("started_at"), event.get("finished_at"))
-    if waited is not None:
-        parts.append(f"waited {duration_words(waited)}")
-    if ran is not None:
-        parts.append(f"ran {duration_words(ran)}")
-    if (event.get("attempts") or 0) > 1:
-        parts.append(f"{event['attempts']} attempts")
-    if event["status"] not in ("succeeded", "failed", "canceled"):
-        parts.append(f"{event['status']} now")
-    return ", ".join([*parts, *_reply_words(event.get("reply"))])
 
 
 def integration_name(event: dict[str, Any]) -> str:
@@ -166,18 +149,6 @@ def _attempt_words(attempt: dict[str, Any]) -> str:
     status = response.get("status") or attempt.get("status")
     outcome = f"answered {status}" if status else str(attempt.get("error") or "no answer")
     return f"{target} {outcome}".strip()
-
-
-def _reply_words(reply: dict[str, Any] | None) -> list[str]:
-    if not reply or reply.get("status") in (None, "none"):
-        return []
-    attempts = reply.get("attempts") or []
-    if reply["status"] == "delivered" and attempts:
-        response = attempts[-1].get("response") or {}
-        status = response.get("status") or attempts[-1].get("status")
-        return [f"replied {status} on the {_TIMES.get(len(attempts), f'{len(attempts)}th')} try"]
-    tries = f" after {len(attempts)} {'try' if len(attempts) == 1 else 'tries'}" if attempts else ""
-    return [f"reply {reply['status']}{tries}"]
 
 
 def _error_words(error: Json) -> str:

@@ -52,6 +52,7 @@ from crossdock.store.integrations import (
     delete_integration,
     integration_by_id,
     integration_by_name,
+    integrations_by_ids,
     integrations_page,
     save_integration,
     workspace_integrations,
@@ -101,8 +102,7 @@ class Integrations:
         The documents come without their workflows.
         """
         actor.require("viewer")
-        is_enabled = None if status is None else status == "enabled"
-        wanted = IntegrationFilter(q.strip(), type, is_enabled, _health_states(health))
+        wanted = integration_filter(q=q, type=type, status=status, health=health)
         size, after = check_limit(limit), read_text_cursor(cursor)
         rows = await self._ports.store.read(
             integrations_page, actor.workspace_id, wanted, self._ports.now(), after_name=after, limit=size + 1
@@ -248,6 +248,13 @@ class Integrations:
         known = await self._ports.store.read(health_of_many, [stored.row.id])
         return self._with_health(stored, known)
 
+    async def documents(self, actor: Actor, integration_ids: Sequence[str]) -> dict[str, Json]:
+        """The documents of these integrations by id, as the list has them; those that are gone are left out."""
+        actor.require("viewer")
+        read = self._ports.store.read
+        rows = await read(integrations_by_ids, actor.workspace_id, integration_ids, self._ports.now())
+        return await self._listed(list(rows.values()))
+
     async def _listed(self, rows: Sequence[StoredIntegration]) -> dict[str, Json]:
         """The documents of these integrations by id, without workflows."""
         known = await self._ports.store.read(health_of_many, [stored.row.id for stored in rows])
@@ -264,6 +271,18 @@ class Integrations:
 def external_systems() -> list[Json]:
     """The catalog of external system types, with fields, defaults, help and samples."""
     return [system.document() for system in EXTERNAL_SYSTEMS.values()]
+
+
+def integration_filter(
+    *,
+    q: str = "",
+    type: str | None = None,  # noqa: A002 - the filter's name in the list
+    status: Status | None = None,
+    health: str | None = None,
+) -> IntegrationFilter:
+    """What a list is asked for, as people write it; Invalid for states that there are not."""
+    is_enabled = None if status is None else status == "enabled"
+    return IntegrationFilter(q.strip(), type, is_enabled, _health_states(health))
 
 
 def _health_states(text: str | None) -> frozenset[HealthStatus]:

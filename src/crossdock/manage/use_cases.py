@@ -16,9 +16,12 @@ from crossdock.manage.health import HealthOfIntegrations
 from crossdock.manage.integrations import Integrations
 from crossdock.manage.keys import Keys
 from crossdock.manage.lanes import Lanes
+from crossdock.manage.live import Live
 from crossdock.manage.master_key import MasterKey
+from crossdock.manage.overview import Overview
 from crossdock.manage.stats import Stats
 from crossdock.manage.tokens import Tokens
+from crossdock.manage.traffic import Traffic
 from crossdock.manage.trials import Trials
 from crossdock.manage.webhooks import Webhooks
 from crossdock.manage.workflows import Workflows
@@ -42,6 +45,9 @@ class UseCases:
     bulk_jobs: BulkJobs
     master_key: MasterKey
     stats: Stats
+    traffic: Traffic
+    overview: Overview
+    live: Live
     fleet: Fleet
     apply: Apply
     settings: Callable[[], list[Json]]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -165,7 +166,15 @@ def integrations_page(
     limit: int,
 ) -> list[StoredIntegration]:
     """The integrations of a workspace by name, those after `after_name`."""
-    query = _ROWS.where(integration.c.workspace_id == workspace_id)
+    query = narrowed(_ROWS.where(integration.c.workspace_id == workspace_id), wanted)
+    if after_name is not None:
+        query = query.where(integration.c.name > after_name)
+    rows = [_row(row) for row in connection.execute(query.order_by(integration.c.name).limit(limit))]
+    return _with_belongings(connection, rows, now)
+
+
+def narrowed(query: Select[Any], wanted: IntegrationFilter) -> Select[Any]:
+    """A query of integrations for those that a filter leaves."""
     if wanted.search:
         query = query.where(
             integration.c.name.icontains(wanted.search, autoescape=True)
@@ -177,10 +186,16 @@ def integrations_page(
         query = query.where(integration.c.enabled.is_(wanted.enabled))
     if wanted.health:
         query = query.where(effective_status().in_(sorted(wanted.health)))
-    if after_name is not None:
-        query = query.where(integration.c.name > after_name)
-    rows = [_row(row) for row in connection.execute(query.order_by(integration.c.name).limit(limit))]
-    return _with_belongings(connection, rows, now)
+    return query
+
+
+def integrations_by_ids(
+    connection: Connection, workspace_id: str, integration_ids: Sequence[str], now: Instant
+) -> dict[str, StoredIntegration]:
+    """Integrations of a workspace without their workflows; those that are gone are left out."""
+    query = _ROWS.where(integration.c.workspace_id == workspace_id, integration.c.id.in_(integration_ids))
+    rows = [_row(row) for row in connection.execute(query)]
+    return {stored.row.id: stored for stored in _with_belongings(connection, rows, now)}
 
 
 def workspace_integrations(connection: Connection, workspace_id: str, now: Instant) -> list[StoredIntegration]:

@@ -29,6 +29,7 @@ from crossdock.store.retention import (
     oldest_health,
     removed_integrations,
 )
+from crossdock.store.traffic import Place, add_refused, counted_to
 
 SLICE = 500
 """Events looked at, and deleted, in one transaction."""
@@ -76,6 +77,7 @@ class Upkeep:
         rejections = [(*place, count.calls, count.last_at) for place, count in counted.rejections.items()]
         if rejections:
             await self._store.write(add_rejections, rejections)
+            await self._store.write(add_refused, _by_moment(counted))
         if counted.keys:
             uses = [KeyUse(key_id, count.calls, count.last_at) for key_id, count in counted.keys.items()]
             await self._store.write(record_use, uses)
@@ -105,11 +107,13 @@ class Upkeep:
         """Delete what is past its time, slice by slice, so that nobody waits long for the writer."""
         now = self._clock()
         removed = 0
+        counted = await self._store.read(counted_to)  # what is not counted as traffic yet stays until it is
         periods = {i: live.integration.retention for i, live in self._catalog.snapshot.by_id.items()}
         for integration_id in await self._store.read(removed_integrations):
             periods[integration_id] = self._retention
         for integration_id, seconds in periods.items():
-            removed += await self._forget_events_of(integration_id, later(now, -seconds))
+            before = later(now, -seconds)
+            removed += await self._forget_events_of(integration_id, before if counted is None else min(before, counted))
         while await self._store.write(forget_dedupe_keys, now, SLICE) == SLICE:
             continue
         after: str | None = ""
@@ -157,3 +161,12 @@ class Upkeep:
             await asyncio.sleep(monotonic() - began)
         self._forgotten_to[integration_id] = after or ""
         return removed
+
+
+def _by_moment(counted: Tally) -> dict[Place, int]:
+    """Refused calls by integration and when the last of them came."""
+    found: dict[Place, int] = {}
+    for (integration_id, _), count in counted.rejections.items():
+        place = (integration_id, count.last_at)
+        found[place] = found.get(place, 0) + count.calls
+    return found

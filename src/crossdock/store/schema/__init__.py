@@ -19,6 +19,7 @@ from crossdock.store.schema.happening import (
     lane,
     rejection,
     run,
+    traffic,
 )
 from crossdock.store.schema.health import (
     health,
@@ -82,6 +83,7 @@ __all__ = [
     "setting",
     "sign_in_failure",
     "told",
+    "traffic",
     "user",
     "webhook_record",
     "workflow_draft",

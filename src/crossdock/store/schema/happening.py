@@ -268,6 +268,28 @@ rejection = Table(  # calls that were refused at the door: counted, never stored
     Column("last_at", BigInteger, nullable=False),
 )
 
+traffic = Table(  # how many calls came in a slot of time, and what became of them: counted from the runs
+    "traffic",
+    metadata,
+    Column("width", Integer, primary_key=True),  # of the slot, in seconds: 300 or 3600
+    Column("integration_id", String, primary_key=True),
+    Column("slot", BigInteger, primary_key=True),  # when it begins
+    Column("accepted", BigInteger, nullable=False),
+    Column("succeeded", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("canceled", BigInteger, nullable=False),
+    Column("rejected", BigInteger, nullable=False),
+    Column("durations", Text, nullable=False),  # JSON: how many took how long, by bucket
+    Index(
+        "traffic_unfinished",
+        "width",
+        "slot",
+        sqlite_where=text("accepted > succeeded + failed + canceled"),
+        postgresql_where=text("accepted > succeeded + failed + canceled"),
+    ),
+    sqlite_with_rowid=False,
+)
+
 bulk_job = Table(  # something to be done to many events, bit by bit
     "bulk_job",
     metadata,

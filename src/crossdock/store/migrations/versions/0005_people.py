@@ -1,4 +1,4 @@
-"""Users, what they may do in which workspace, and the audit log.
+"""Users, what they may do in which workspace, the audit log, and traffic by slots of time.
 
 Nodes of the version before go on working with these tables; their pages know no users and show the sign-in again.
 """
@@ -18,6 +18,7 @@ def upgrade() -> None:
     _create_users()
     _create_audit()
     _add_users_to_sessions()
+    _create_traffic()
 
 
 def _create_users() -> None:
@@ -80,3 +81,24 @@ def _add_users_to_sessions() -> None:
         session.add_column(sa.Column("source_ip", sa.String(), nullable=True))
         session.create_foreign_key("session_user", "account", ["user_id"], ["id"], ondelete="CASCADE")
         session.create_index("ix_session_user_id", ["user_id"])
+
+
+def _create_traffic() -> None:
+    counts = ("accepted", "succeeded", "failed", "canceled", "rejected")
+    op.create_table(
+        "traffic",
+        sa.Column("width", sa.Integer(), primary_key=True),
+        sa.Column("integration_id", sa.String(), primary_key=True),
+        sa.Column("slot", sa.BigInteger(), primary_key=True),
+        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in counts),
+        sa.Column("durations", sa.Text(), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    unfinished = sa.text("accepted > succeeded + failed + canceled")
+    op.create_index(
+        "traffic_unfinished",
+        "traffic",
+        ["width", "slot"],
+        sqlite_where=unfinished,
+        postgresql_where=unfinished,
+    )

@@ -1,0 +1,311 @@
+"""Integrations by need of attention, and what of a workspace needs attention first.
+
+What needs attention: integrations in error, then in warning, then those with blocked lanes, then those where calls
+wait for more than a minute. Behind them those that have not begun, those that are well, and those that are switched
+off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from crossdock.clock import Clock
+from crossdock.manage.actor import Actor
+from crossdock.manage.health_documents import worst_first
+from crossdock.manage.integrations import Integrations, integration_filter
+from crossdock.manage.lanes import write_lane_name
+from crossdock.manage.paging import Page, check_limit, read_text_cursor, write_cursor
+from crossdock.manage.traffic import Line, Traffic, counts_document
+from crossdock.model.errors import FieldError, Invalid
+from crossdock.model.health import REPLY, HealthStatus, Issue
+from crossdock.model.outcome import Json
+from crossdock.model.time import Instant, format_instant, later, seconds_between
+from crossdock.model.traffic import percentile_ms
+from crossdock.store import Store
+from crossdock.store.attention import (
+    Standing,
+    TroubledWebhook,
+    last_received,
+    oldest_blocked,
+    open_issues,
+    standings,
+    troubled_webhooks,
+)
+from crossdock.store.backlog import blocked_lanes, count_backlog
+from crossdock.store.integrations import IntegrationFilter
+
+Attention: TypeAlias = Literal["error", "warning", "blocked", "backlog", "initializing", "active", "disabled"]
+"""Why an integration stands where it does in the list; the first that holds."""
+ORDER: tuple[Attention, ...] = get_args(Attention)
+WAITING_SECONDS = 60.0
+"""Calls that wait for longer are a backlog."""
+COUNTED_WAITING = 1_000
+"""Waiting calls of an integration are counted up to here."""
+SHOWN = 10
+"""Of each kind of trouble in the overview."""
+RANKED = 5
+"""How many of the busiest and slowest integrations are told."""
+COMPARED = 200
+"""Of so many integrations, those with the most calls, the slowest are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What waits: how many, counted up to COUNTED_WAITING, and since when the oldest."""
+
+    waiting: int
+    oldest_at: Instant
+
+    def document(self, now: Instant) -> Json:
+        return {
+            "waiting": self.waiting,
+            "is_more": self.waiting >= COUNTED_WAITING,
+            "oldest_at": format_instant(self.oldest_at),
+            "oldest_seconds": round(max(0.0, seconds_between(self.oldest_at, now)), 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Integrations in the order of the list, with what the order follows from."""
+
+    standings: Sequence[Standing]
+    attention: Mapping[str, Attention]
+    queues: Mapping[str, Queue]
+    blocked: Mapping[str, int]
+    """How many lanes wait for an operator."""
+
+
+class Overview:
+    def __init__(self, store: Store, integrations: Integrations, traffic: Traffic, clock: Clock) -> None:
+        self._store = store
+        self._integrations = integrations
+        self._traffic = traffic
+        self._clock = clock
+
+    # --- the list --------------------------------------------------------------------------------------------------
+
+    async def integrations(
+        self,
+        actor: Actor,
+        *,
+        q: str = "",
+        type: str | None = None,  # noqa: A002 - the filter's name in the list
+        status: Literal["enabled", "disabled"] | None = None,
+        health: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page:
+        """Integrations by need of attention, then by name: each with its state and the reason, the last 24 hours by the
+        hour, what waits, and when the last event came. The filters are those of the list of documents.
+        """
+        actor.require("viewer")
+        size, position = check_limit(limit), _read_position(cursor)
+        wanted = integration_filter(q=q, type=type, status=status, health=health)
+        ranked = await self._ranked(actor, wanted)
+        behind = [one for one in ranked.standings if position is None or _position(one, ranked.attention) > position]
+        shown = behind[:size]
+        more = len(behind) > size
+        return Page(
+            await self._lines(actor, shown, ranked),
+            write_cursor(_write_position(_position(shown[-1], ranked.attention))) if more else None,
+        )
+
+    async def _ranked(self, actor: Actor, wanted: IntegrationFilter) -> Ranked:
+        now = self._clock()
+        found = await self._store.read(standings, actor.workspace_id, wanted)
+        waiting = await self._store.read(count_backlog, [one.id for one in found], COUNTED_WAITING)
+        blocked = await self._store.read(blocked_lanes)
+        queues = {integration_id: Queue(*queue) for integration_id, queue in waiting.items()}
+        since = later(now, -WAITING_SECONDS)
+        attention = {one.id: _attention(one, queues.get(one.id), blocked.get(one.id, 0), since) for one in found}
+        return Ranked(sorted(found, key=lambda one: _position(one, attention)), attention, queues, blocked)
+
+    async def _lines(self, actor: Actor, shown: Sequence[Standing], ranked: Ranked) -> list[Json]:
+        ids, now = [one.id for one in shown], self._clock()
+        documents = await self._integrations.documents(actor, ids)
+        issues = await self._store.read(open_issues, ids)
+        last = await self._store.read(last_received, ids)
+        traffic = await self._traffic.lines(ids)
+        lines = []
+        for integration_id in ids:
+            document = documents.get(integration_id)
+            if document is None:  # it was deleted in this moment
+                continue
+            queue = ranked.queues.get(integration_id)
+            lines.append(
+                {
+                    **_shown(document),
+                    "attention": ranked.attention[integration_id],
+                    "current_health": {
+                        **document["current_health"],
+                        **_reason(issues.get(integration_id, ()), now),
+                    },
+                    "traffic": traffic[integration_id].document(with_percentiles=False),
+                    "duration_ms": _durations(traffic[integration_id]),
+                    "queue": None if queue is None else queue.document(now),
+                    "blocked_lanes": ranked.blocked.get(integration_id, 0),
+                    "last_event_at": format_instant(last[integration_id]) if integration_id in last else None,
+                }
+            )
+        return lines
+
+    # --- the overview ----------------------------------------------------------------------------------------------
+
+    async def show(self, actor: Actor) -> Json:
+        """What needs attention first, the last 24 hours, and the slowest and busiest integrations."""
+        actor.require("viewer")
+        ranked = await self._ranked(actor, IntegrationFilter())
+        names = {one.id: one.name for one in ranked.standings}
+        troubled = [one for one in ranked.standings if ranked.attention[one.id] in ("error", "warning")]
+        issues = await self._store.read(open_issues, [one.id for one in troubled])
+        own_blocked = [one for one in names if ranked.blocked.get(one)]
+        lanes = await self._store.read(oldest_blocked, own_blocked, SHOWN) if own_blocked else []
+        webhooks = await self._store.read(troubled_webhooks, actor.workspace_id, SHOWN)
+        return {
+            "integrations": _counted(ranked),
+            "troubled": [self._trouble(one, issues.get(one.id, ())) for one in troubled[:SHOWN]],
+            "failed_replies": _failed_replies(issues, names)[:SHOWN],
+            "blocked_lanes": [
+                {
+                    "integration": {"id": lane.integration_id, "name": names[lane.integration_id]},
+                    "lane": write_lane_name(lane.lane_id.partition(":")[2]),
+                    "key": lane.lane_id.partition(":")[2],
+                    "head": lane.event_id,
+                    "since": format_instant(lane.since),
+                    "error": lane.error,
+                }
+                for lane in lanes
+            ],
+            "backlogs": self._backlogs(ranked, names),
+            "webhooks": [_webhook(one) for one in webhooks],
+            "traffic": await self._traffic.of_workspace(actor),
+            **await self._extremes(list(names), names),
+        }
+
+    def _trouble(self, one: Standing, issues: Sequence[Issue]) -> Json:
+        reason = _reason(issues, self._clock())
+        return {"integration": {"id": one.id, "name": one.name}, "status": one.status.value, **reason}
+
+    def _backlogs(self, ranked: Ranked, names: Mapping[str, str]) -> list[Json]:
+        """The largest, those that wait the longest first among equals."""
+        now = self._clock()
+        own = [(one, queue) for one, queue in ranked.queues.items() if one in names]
+        own.sort(key=lambda item: (-item[1].waiting, item[1].oldest_at, item[0]))
+        return [{"integration": {"id": one, "name": names[one]}, **queue.document(now)} for one, queue in own[:SHOWN]]
+
+    async def _extremes(self, ids: Sequence[str], names: Mapping[str, str]) -> Json:
+        lines = await self._traffic.lines(ids)
+        totals = {integration_id: line.total for integration_id, line in lines.items()}
+        busiest = sorted((one for one in ids if totals[one].accepted), key=lambda one: (-totals[one].accepted, one))
+        tails = {one: percentile_ms(totals[one].durations, 95) for one in busiest[:COMPARED]}
+        slowest = sorted(
+            (one for one, tail in tails.items() if tail is not None), key=lambda one: (-_ms(tails[one]), one)
+        )
+
+        def told(some: Iterable[str]) -> list[Json]:
+            return [{"integration": {"id": one, "name": names[one]}, **counts_document(totals[one])} for one in some]
+
+        return {"busiest": told(busiest[:RANKED]), "slowest": told(slowest[:RANKED])}
+
+
+def _ms(milliseconds: float | None) -> float:
+    return milliseconds or 0.0
+
+
+def _attention(one: Standing, queue: Queue | None, blocked: int, waits_since: Instant) -> Attention:
+    match one.status:
+        case HealthStatus.ERROR:
+            return "error"
+        case HealthStatus.WARNING:
+            return "warning"
+        case HealthStatus.DISABLED:
+            return "disabled"
+    if blocked:
+        return "blocked"
+    if queue is not None and queue.oldest_at <= waits_since:
+        return "backlog"
+    return "initializing" if one.status is HealthStatus.INITIALIZING else "active"
+
+
+def _position(one: Standing, attention: Mapping[str, Attention]) -> tuple[int, str]:
+    return ORDER.index(attention[one.id]), one.name
+
+
+def _write_position(position: tuple[int, str]) -> str:
+    return f"{position[0]} {position[1]}"
+
+
+def _read_position(cursor: str | None) -> tuple[int, str] | None:
+    text = read_text_cursor(cursor)
+    if text is None:
+        return None
+    number, _, name = text.partition(" ")
+    if not number.isdecimal():
+        message = "is not one that this list gave back"
+        raise Invalid(f"the cursor {message}; begin again without it", (FieldError("cursor", message),))
+    return int(number), name
+
+
+_SHOWN_FIELDS = ("id", "name", "type", "status", "path", "url", "warnings", "revision", "created_at", "updated_at")
+
+
+def _shown(document: Json) -> Json:
+    trigger = document["trigger"]
+    return {
+        **{name: document[name] for name in _SHOWN_FIELDS},
+        "response_mode": trigger["response_mode"],
+        "ordered_delivery": trigger["ordered_delivery"],
+        "authentication": trigger["authentication"]["mode"],
+    }
+
+
+def _reason(issues: Iterable[Issue], now: Instant) -> Json:
+    """The worst issue that counts, in words; None where nothing is wrong."""
+    awake = [issue for issue in worst_first(issues) if not issue.is_snoozed(now)]
+    first = awake[0] if awake else None
+    return {
+        "reason": None if first is None else first.message,
+        "since_issue": None if first is None else format_instant(first.first_seen),
+        "sample_event": None if first is None else first.sample_event_id,
+    }
+
+
+def _durations(line: Line) -> Json:
+    durations = line.total.durations
+    return {f"p{rank}": percentile_ms(durations, rank) for rank in (50, 95)}
+
+
+def _counted(ranked: Ranked) -> Json:
+    counts = dict.fromkeys((status.value for status in HealthStatus), 0)
+    for one in ranked.standings:
+        counts[one.status.value] += 1
+    return {"total": len(ranked.standings), **counts}
+
+
+def _failed_replies(issues: Mapping[str, Sequence[Issue]], names: Mapping[str, str]) -> list[Json]:
+    found = [(one, issue) for one, some in issues.items() for issue in some if issue.key == REPLY]
+    found.sort(key=lambda item: (-item[1].last_seen, item[0]))
+    return [
+        {
+            "integration": {"id": one, "name": names[one]},
+            "message": issue.message,
+            "first_seen": format_instant(issue.first_seen),
+            "last_seen": format_instant(issue.last_seen),
+            "count": issue.count,
+            "sample_event": issue.sample_event_id,
+        }
+        for one, issue in found
+    ]
+
+
+def _webhook(one: TroubledWebhook) -> Json:
+    return {
+        "id": one.id,
+        "name": one.name,
+        "failing_since": None if one.failing_since is None else format_instant(one.failing_since),
+        "failures": one.failures,
+        "last_error": one.last_error,
+    }

@@ -1,0 +1,142 @@
+"""Traffic over time: how many calls came, what became of them, how many were refused, how long they took.
+
+What is over was counted in slots (`watch/traffic.py`); what came since is counted when somebody looks. Calls stand
+where they were accepted: a run that ends hours later changes a point of the past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from crossdock.clock import Clock
+from crossdock.manage.actor import Actor
+from crossdock.manage.open_traffic import OpenTraffic
+from crossdock.model.errors import FieldError, Invalid, NotFound
+from crossdock.model.outcome import Json
+from crossdock.model.time import SECOND, Instant, format_duration, format_instant
+from crossdock.model.traffic import HOUR, SLOT, Counts, floor_to, percentile_ms, total
+from crossdock.store import Store
+from crossdock.store.integrations import integration_exists
+from crossdock.store.traffic import kept_slots, kept_sums
+
+Span: TypeAlias = Literal["PT1H", "PT24H", "P7D", "P30D"]
+SPANS: tuple[Span, ...] = get_args(Span)
+RANKS = (50, 95, 99)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How a span is cut: points of `step`, summed from slots of `width`; the last of them is going on."""
+
+    points: int
+    step: Instant
+    width: Instant
+
+    def start(self, now: Instant) -> Instant:
+        return floor_to(now, self.step) - (self.points - 1) * self.step
+
+
+SCALES: Mapping[Span, Scale] = {
+    "PT1H": Scale(12, SLOT, SLOT),
+    "PT24H": Scale(96, 3 * SLOT, SLOT),
+    "P7D": Scale(168, HOUR, HOUR),
+    "P30D": Scale(120, 6 * HOUR, HOUR),
+}
+LINE = Scale(24, HOUR, HOUR)
+"""The small picture of an integration in a list: 24 hours."""
+
+
+class Traffic:
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self.open = OpenTraffic(store, clock)
+
+    async def of_integration(self, actor: Actor, integration_id: str, span: str = "PT24H") -> Json:
+        """Counts and percentiles of an integration's last hour, 24 hours, 7 or 30 days, point by point."""
+        actor.require("viewer")
+        scale = scale_of(span)
+        if not await self._store.read(integration_exists, actor.workspace_id, integration_id):
+            raise NotFound(f"there is no integration {integration_id[:64]} here")
+        lines = await self.lines([integration_id], scale)
+        return {"span": span, **lines[integration_id].document(with_percentiles=True)}
+
+    async def of_workspace(self, actor: Actor, span: str = "PT24H") -> Json:
+        """Counts of all integrations of the workspace together, point by point."""
+        actor.require("viewer")
+        scale = scale_of(span)
+        await self.open.look()
+        start = scale.start(self._clock())
+        times = (start, start + scale.points * scale.step)
+        kept = await self._store.read(kept_sums, actor.workspace_id, scale.width, scale.step, times)
+        sums = dict(kept.sums)
+        for (integration_id, step), counts in self.open.slots(scale.step, kept.counted_to).items():
+            if integration_id in kept.names:
+                sums.setdefault(step, Counts()).add(counts)
+        return {"span": span, **Line(scale, start, sums).document(with_percentiles=False)}
+
+    async def lines(self, integration_ids: Sequence[str], scale: Scale = LINE) -> dict[str, Line]:
+        """The counts of integrations, each with all of its points. Whoever calls has checked whose they are."""
+        await self.open.look()
+        start = scale.start(self._clock())
+        end = start + scale.points * scale.step
+        to, slots = await self._store.read(kept_slots, integration_ids, scale.width, start, end)
+        by_owner: dict[str, dict[Instant, Counts]] = {integration_id: {} for integration_id in integration_ids}
+        for (integration_id, slot), counts in (*slots.items(), *self.open.slots(scale.width, to).items()):
+            points = by_owner.get(integration_id)
+            if points is not None and slot >= start:
+                points.setdefault(floor_to(slot, scale.step), Counts()).add(counts)
+        return {integration_id: Line(scale, start, points) for integration_id, points in by_owner.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Counts by the beginnings of points; points without any are left out."""
+
+    scale: Scale
+    start: Instant
+    points: Mapping[Instant, Counts]
+
+    @property
+    def total(self) -> Counts:
+        return total(self.points.values())
+
+    def document(self, *, with_percentiles: bool) -> Json:
+        """Lists of equal length, one number for each point, oldest first."""
+        scale = self.scale
+        points = [self.points.get(self.start + n * scale.step, _NOTHING) for n in range(scale.points)]
+        document = {
+            "start": format_instant(self.start),
+            "interval": format_duration(scale.step / SECOND),
+            **{name: [getattr(point, name) for point in points] for name in COUNTED},
+            "total": counts_document(total(points), with_percentiles=with_percentiles),
+        }
+        if with_percentiles:
+            durations = [percentiles(point) for point in points]
+            document["duration_ms"] = {f"p{rank}": [each[f"p{rank}"] for each in durations] for rank in RANKS}
+        return document
+
+
+_NOTHING = Counts()
+COUNTED = ("accepted", "succeeded", "failed", "canceled", "unfinished", "rejected")
+
+
+def counts_document(counts: Counts, *, with_percentiles: bool = True) -> Json:
+    """Counts in words; how long runs took from acceptance, about, in milliseconds."""
+    document = {name: getattr(counts, name) for name in COUNTED}
+    return {**document, "duration_ms": percentiles(counts)} if with_percentiles else document
+
+
+def percentiles(counts: Counts) -> dict[str, float | None]:
+    return {f"p{rank}": percentile_ms(counts.durations, rank) for rank in RANKS}
+
+
+def scale_of(span: str) -> Scale:
+    """How a span is cut; Invalid for one that is not kept."""
+    for known, scale in SCALES.items():
+        if known == span:
+            return scale
+    message = f"must be one of {', '.join(SPANS)}"
+    raise Invalid(f"the span is not acceptable: it {message}", (FieldError("span", message),))
