@@ -53,9 +53,11 @@ from crossdock.manage.tokens import AdminToken, Tokens
 from crossdock.manage.traffic import Traffic
 from crossdock.manage.trials import TrialPorts, Trials
 from crossdock.manage.use_cases import UseCases
+from crossdock.manage.users import UserPorts, Users
 from crossdock.manage.webhook_documents import WebhookRules
 from crossdock.manage.webhooks import WebhookPorts, Webhooks
 from crossdock.manage.workflows import Workflows
+from crossdock.manage.workspaces import WorkspacePorts, Workspaces
 from crossdock.model.bulk import BulkKind
 from crossdock.model.epoch import Epoch
 from crossdock.model.errors import Misconfigured, StoreUnavailable
@@ -374,6 +376,8 @@ class Node:
             drafts=Drafts(ports, integrations, workflows),
             trials=trials,
             tokens=self.tokens,
+            users=Users(UserPorts(store, self.sessions, system_now, settings.url_at(settings.port))),
+            workspaces=Workspaces(WorkspacePorts(store, catalog, self.tokens, system_now)),
             events=Events(store, catalog, system_now, stages),
             lanes=Lanes(store, system_now, stages),
             deliveries=Deliveries(store, system_now, stages),

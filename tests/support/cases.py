@@ -19,12 +19,16 @@ from crossdock.manage.lanes import Lanes
 from crossdock.manage.live import Live
 from crossdock.manage.master_key import MasterKey
 from crossdock.manage.overview import Overview
+from crossdock.manage.passwords import Passwords
 from crossdock.manage.ports import Stages
+from crossdock.manage.sessions import Sessions
 from crossdock.manage.stats import Stats
 from crossdock.manage.tokens import Tokens
 from crossdock.manage.traffic import Traffic
 from crossdock.manage.use_cases import UseCases
+from crossdock.manage.users import UserPorts, Users
 from crossdock.manage.workflows import Workflows
+from crossdock.manage.workspaces import WorkspacePorts, Workspaces
 from crossdock.model.errors import FieldError, Invalid
 from crossdock.model.outcome import Json
 from crossdock.outbound.guard import Guard
@@ -58,6 +62,8 @@ def make_cases(store: Store, clock: HeldClock, silent: Silent) -> UseCases:
     integrations = Integrations(ports)
     workflows = Workflows(ports, integrations)
     stages = Stages()
+    tokens = Tokens(store, clock)
+    sessions = Sessions(store, Passwords(memory_kib=64, passes=1), clock)
     traffic = Traffic(store, clock)
     connections = connections_of(store, Vault([bytes(32)]), catalog, clock)
     webhooks = webhooks_of(store, Vault([bytes(32)]), catalog, clock)
@@ -68,7 +74,9 @@ def make_cases(store: Store, clock: HeldClock, silent: Silent) -> UseCases:
         workflows=workflows,
         drafts=Drafts(ports, integrations, workflows),
         trials=trials_of(store, catalog, clock, outside_of(Functions(None, 1), http=silent)),
-        tokens=Tokens(store, clock),
+        tokens=tokens,
+        users=Users(UserPorts(store, sessions, clock, "https://hooks.example")),
+        workspaces=Workspaces(WorkspacePorts(store, catalog, tokens, clock)),
         events=Events(store, catalog, clock, stages),
         lanes=Lanes(store, clock, stages),
         master_key=MasterKey(store, Vault([bytes(32)]), clock),

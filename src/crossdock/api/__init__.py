@@ -19,8 +19,10 @@ from crossdock.api.routes import (
     integrations,
     lanes,
     trials,
+    users,
     webhooks,
     workflows,
+    workspaces,
 )
 from crossdock.manage.use_cases import UseCases
 
@@ -36,6 +38,8 @@ ROUTES = (
     webhooks.routes,
     configuration.routes,
     installation.routes,
+    users.routes,
+    workspaces.routes,
 )
 
 

@@ -15,6 +15,7 @@ from crossdock.manage.bulk_jobs import NewBulkCancel, NewBulkReplay, NewWhatIf
 from crossdock.manage.documents import IntegrationPart
 from crossdock.manage.keys import KeyChange, NewKey
 from crossdock.manage.trials import NewTrial
+from crossdock.manage.user_documents import Member, NewUser, NewWorkspace, UserPart, WorkspacePart
 from crossdock.manage.webhook_documents import NotificationWebhookPart
 
 _MODELS: tuple[type[BaseModel], ...] = (
@@ -34,6 +35,11 @@ _MODELS: tuple[type[BaseModel], ...] = (
     NewBulkCancel,
     NewWhatIf,
     NewTrial,
+    NewUser,
+    UserPart,
+    Member,
+    NewWorkspace,
+    WorkspacePart,
     documents.Problem,
 )
 _REFERENCE = "#/components/schemas/{model}"

@@ -23,8 +23,10 @@ from crossdock.manage.stats import Stats
 from crossdock.manage.tokens import Tokens
 from crossdock.manage.traffic import Traffic
 from crossdock.manage.trials import Trials
+from crossdock.manage.users import Users
 from crossdock.manage.webhooks import Webhooks
 from crossdock.manage.workflows import Workflows
+from crossdock.manage.workspaces import Workspaces
 from crossdock.model.outcome import Json
 
 
@@ -37,6 +39,8 @@ class UseCases:
     drafts: Drafts
     trials: Trials
     tokens: Tokens
+    users: Users
+    workspaces: Workspaces
     events: Events
     lanes: Lanes
     deliveries: Deliveries
