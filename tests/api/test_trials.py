@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crossdock.api.trial_documents import Trial
+from crossdock.api.trial_documents import Preview, Trial
 from tests.api.conftest import Api
 
 STEPS = {
@@ -76,3 +76,24 @@ async def test_a_trial_ends_when_whoever_asked_goes_away(api: Api):
     asking.cancel()
 
     await asyncio.wait_for(api.silent.ended.wait(), 5)
+
+
+# --- single expressions ----------------------------------------------------------------------------------------------
+
+
+async def test_expressions_are_tried_with_a_past_event(api: Api):
+    integration = await api.make(workflow=STEPS)
+    event_id = await api.story.succeed(integration["id"], b'{"n": 6}')
+    wanted = {"event_id": event_id, "values": {"a": "{{ body.n * 7 }}", "b": "{{ body.m }}"}}
+
+    answer = await api.call("POST", f"/api/v1/integrations/{integration['id']}/workflow/preview", wanted, who="bob")
+
+    assert Preview.model_validate(answer.json).values["a"].value == 42
+    assert set(answer.json["values"]["b"]) == {"error"}
+
+
+async def test_a_viewer_may_not_try_expressions(api: Api):
+    integration = await api.make()
+    path = f"/api/v1/integrations/{integration['id']}/workflow/preview"
+
+    assert (await api.call("POST", path, {"event_id": "evt_1"}, who="charlie")).status == 403

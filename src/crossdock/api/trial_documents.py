@@ -49,3 +49,22 @@ class Trial(Document):
     reply: TrialReply | None = Field(description="What would be sent to the reply URL.")
     error: Failure | None
     unused_recorded: list[str] = Field(description="Paths in `recorded` that no step asked for.")
+
+
+class PreviewedValue(Document):
+    value: Any = Field(default=None, description="Left out where there is an error.")
+    error: str | None = Field(default=None, description="Why there is no value: left out where there is one.")
+    truncated: bool | None = Field(default=None, description="The value is too large to be shown.")
+    size: int | None = Field(default=None, description="Of a value that is too large, in bytes.")
+
+
+class PreviewedName(Document):
+    path: str = Field(description="As an expression says it: `body.lines[0].sku`.")
+    kind: Literal["null", "true or false", "number", "text", "list", "object"]
+    sample: str = Field(description="The beginning of what stands there.")
+
+
+class Preview(Document):
+    values: dict[str, PreviewedValue]
+    conditions: dict[str, PreviewedValue]
+    names: list[PreviewedName] = Field(description="What expressions may use there, 1,000 at most.")

@@ -20,11 +20,12 @@ from crossdock.manage.actor import Actor
 from crossdock.manage.audit_entries import Subject, entry_of
 from crossdock.manage.documents import CompileWorkflow, check_size
 from crossdock.manage.edited_requests import edited_request
+from crossdock.manage.previews import NewPreview, Passed, preview, seen_outputs
 from crossdock.manage.refusals import invalid
 from crossdock.manage.trial_documents import trial_document
 from crossdock.model.comparison import Comparison, Passage, Verdict, compare
 from crossdock.model.delivery import HandledEvent
-from crossdock.model.errors import Conflict, FieldError, NotFound
+from crossdock.model.errors import Conflict, FieldError, Invalid, NotFound
 from crossdock.model.event import Event, Request
 from crossdock.model.history import ends_of_steps
 from crossdock.model.outcome import NULL_RESULT, Failure, Json, Result
@@ -168,6 +169,37 @@ class Trials:
         trial = await self._ports.runner.along(past.event, workflow, told)
         comparison = await _apart(len(trial.steps), lambda: compare(passage, trial))
         return _compared(event_id, comparison)
+
+    async def preview(self, actor: Actor, integration_id: str, wanted: NewPreview) -> Json:
+        """What expressions give for a past event, and the names that they may begin with.
+
+        Nothing outside is reached: steps give what the event's run recorded of them. NotFound when there is no such
+        event; Invalid when it belongs to another integration.
+        """
+        actor.require("operator")
+        live = await self._integration(actor, integration_id)
+        past = await self._past(actor, integration_id, wanted.event_id)
+        assert past is not None  # it is named
+        document = wanted.workflow
+        if document is None:
+            draft = await self._ports.store.read(draft_of, integration_id)
+            document = await self._document(live, NewTrial()) if draft is None else draft.document
+        else:
+            check_size(document, "the workflow")
+        async with self._free:
+            outputs = await self._outputs(actor, past, document)
+        return await preview(wanted, Passed(past.event, live.integration.name, document, outputs))
+
+    async def _outputs(self, actor: Actor, past: PastRun, document: Json) -> dict[str, Json]:
+        """What came of each step; of a workflow that does not compile yet, what the event's own run recorded."""
+        try:
+            workflow = await self._compile(actor.workspace_id, document)
+        except Invalid:
+            records = [record for entry in past.journal for record in entry.steps]
+            return seen_outputs(ends_of_steps(records, (), past.starts))
+        told = await _apart(_size(past), lambda: _told_by(past, lenient_steps(document)))
+        trial = await self._ports.runner.along(past.event, workflow, told)
+        return seen_outputs({step.record.id: step.record for step in trial.steps})
 
     def _entry(self, actor: Actor, live: LiveIntegration, event: Event, wanted: NewTrial) -> AuditEntry:
         asked = {"version": wanted.version, "draft": wanted.draft, "workflow": wanted.workflow is not None or None}

@@ -11,6 +11,7 @@ from crossdock.api.answering import answer, answer_nothing
 from crossdock.api.cases import Cases
 from crossdock.api.describing import takes, writes
 from crossdock.api.reading import JsonBody, Who, checked, refuse_the_unexpected
+from crossdock.manage.previews import NewPreview
 from crossdock.manage.trials import NewTrial
 
 routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["workflows"])
@@ -39,6 +40,16 @@ async def try_workflow(cases: Cases, who: Who, integration_id: str, document: Js
     if trial.cancelled() or not trial.done():
         return answer_nothing()  # to nobody
     return answer(trial.result())
+
+
+@routes.post(
+    "/integrations/{integration_id}/workflow/preview",
+    **writes(trial_documents.Preview),
+    openapi_extra=takes(NewPreview),
+)
+async def preview_expressions(cases: Cases, who: Who, integration_id: str, document: JsonBody) -> Response:
+    """What expressions give for a past event, and what they may begin with. Nothing outside is reached."""
+    return answer(await cases.trials.preview(who, integration_id, checked(NewPreview, document, "the preview")))
 
 
 async def _gone(request: Request) -> None:
