@@ -20,6 +20,7 @@ from crossdock.cli import (
     test,
     tokens,
     transfer,
+    users,
     webhooks,
     what_if,
     workflows,
@@ -45,6 +46,7 @@ app.command(rich_help_panel=_INSTALLATION)(operations.doctor)
 app.command(rich_help_panel=_INSTALLATION)(operations.backup)
 app.command(rich_help_panel=_INSTALLATION)(transfer.transfer)
 app.command(rich_help_panel=_INSTALLATION)(nodes.nodes)
+app.add_typer(users.app, name="user", rich_help_panel=_INSTALLATION)
 app.command("rotate-key", rich_help_panel=_INSTALLATION)(operations.rotate_key)
 app.command(rich_help_panel=_INSTALLATION)(operations.version)
 app.command(rich_help_panel=_SETUP)(configuration.apply)

@@ -27,8 +27,8 @@ from crossdock.manage.user_entries import TellOfUser
 from crossdock.model.errors import FieldError, NotFound, StoreUnavailable, TooMany
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant, format_instant, later, seconds_between
-from crossdock.store import Store
 from crossdock.store.audit import audited
+from crossdock.store.beside import Records
 from crossdock.store.people import (
     ADMINISTRATION,
     LoginTaken,
@@ -156,7 +156,7 @@ class Purpose:
 class Sessions:
     """The use cases of whoever sits before a browser."""
 
-    def __init__(self, store: Store, passwords: Passwords, now: Clock) -> None:
+    def __init__(self, store: Records, passwords: Passwords, now: Clock) -> None:
         self._store = store
         self._passwords = passwords
         self._now = now
@@ -296,8 +296,7 @@ class Sessions:
             return None
         text = secrets.token_urlsafe(32)
         if found.user is not None:
-            checked = _checked_password(password, found.user)
-            hashed = await self._passwords.hash(checked)
+            hashed = await self.hash_for(found.user, password)
             row = self._session(found.user.id, source_ip, agent)
             tell = await self._tell(found.user)
             entry = tell.of_deed("user.password_set", StoredUser(found.user), {"by": "a one-time link"})
@@ -355,7 +354,7 @@ class Sessions:
         if stored is None or before is None or not is_right:
             return SignInRefused()
         await self._succeeded(limits)
-        hashed = await self._passwords.hash(_checked_password(new, stored.row))
+        hashed = await self.hash_for(stored.row, new)
         entry = (await self._tell(stored.row)).of_deed("user.password_set", stored, {"by": "the user"})
         change = audited(set_own_password, lambda landed: entry if landed else None)
         done = await self._store.write(change, who.user_id, before, hashed, self._now(), who.session_id)
@@ -384,6 +383,10 @@ class Sessions:
         oldest = later(now, -IDLE_SECONDS)
         rows = await self._store.read(sessions_page, user_id, now, oldest, after_id=after, limit=size + 1)
         return cut_page(rows, size, lambda row: row.id, lambda row: _document(row, current))
+
+    async def hash_for(self, user: UserRow, password: str) -> str:
+        """The hash of a new password of a user; Invalid when it is not good enough."""
+        return await self._passwords.hash(_checked_password(password, user))
 
     async def end_of(self, user_id: str, session_id: str) -> None:
         """End a session of a user; NotFound when there is none of this id."""

@@ -28,8 +28,8 @@ from crossdock.manage.user_entries import TellOfUser
 from crossdock.model.errors import FieldError, Forbidden, NotFound
 from crossdock.model.outcome import Json
 from crossdock.model.time import format_instant
-from crossdock.store import Store
-from crossdock.store.audit import record
+from crossdock.store.audit import audited, record
+from crossdock.store.beside import Records
 from crossdock.store.configuration import workspaces
 from crossdock.store.people import (
     LoginTaken,
@@ -40,6 +40,7 @@ from crossdock.store.people import (
     change_user,
     make_user,
     remove_user,
+    set_password,
     user_by_id,
     user_by_login,
     users_page,
@@ -53,7 +54,7 @@ SUBJECT = "the user"
 class UserPorts:
     """What managing users works with. `site` is the address of this server, for links."""
 
-    store: Store
+    store: Records
     sessions: Sessions
     now: Clock
     site: str
@@ -134,6 +135,22 @@ class Users:
         entry = (await self._tell(actor)).of_deed("user.link_made", stored, {"expires_at": link["expires_at"]})
         await self._ports.store.write(record, entry)
         return link
+
+    # --- for whoever works on the machine itself ---------------------------------------------------------------------
+
+    async def link_for(self, actor: Actor, login: str) -> Json:
+        """As `link`, for a login."""
+        return await self.link(actor, (await self._by_login(login)).row.id)
+
+    async def set_password(self, actor: Actor, login: str, password: str) -> Json:
+        """Set a password for a user, who is signed out everywhere; no route and no page does this."""
+        require_administrator(actor)
+        stored = await self._by_login(login)
+        hashed = await self._ports.sessions.hash_for(stored.row, password)
+        entry = (await self._tell(actor)).of_deed("user.password_set", stored, {"by": actor.name})
+        change = audited(set_password, lambda _: entry)
+        await self._ports.store.write(change, stored.row.id, hashed, self._ports.now())
+        return await self.show(actor, stored.row.id)
 
     # --- members of a workspace ----------------------------------------------------------------------------------
 
