@@ -50,6 +50,20 @@ class WebhookDelivery(Document):
     changes: list[ToldChange] = Field(description="What it tells, the oldest first.")
 
 
+class TemplateToPreview(Document):
+    body_template: str | None = Field(None, description="null for the whole payload.")
+    example: str = Field(
+        "change", description="change, recovery, digest, or an integration id: its last change."
+    )
+    secrets: list[str] = Field([], description="Names that the template may use; they are shown masked.")
+
+
+class RenderedTemplate(Document):
+    body: Any = Field(description="What would be sent; null when there is an error.")
+    error: str | None
+    payload: dict[str, Any] = Field(description="What it was made of.")
+
+
 class NeededSecret(Document):
     field: str = Field(description="Its place in the document.")
     help: str = Field(description="Where to find it.")

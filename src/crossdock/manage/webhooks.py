@@ -25,6 +25,7 @@ from crossdock.manage.paging import Page, check_limit, cut_page, read_text_curso
 from crossdock.manage.refusals import invalid
 from crossdock.manage.revisions import check_revision
 from crossdock.manage.webhook_documents import SUBJECT, WebhookRules
+from crossdock.manage.webhook_preview import preview_template
 from crossdock.manage.webhook_saving import WebhookDrafting, WebhookSave, editable
 from crossdock.model.errors import Conflict, FieldError, NotFound
 from crossdock.model.outcome import Json
@@ -153,6 +154,17 @@ class Webhooks:
         now = self._ports.now()
         examples = {"change": mock_payload(now), "recovery": mock_recovery(now), "digest": mock_digest(now)}
         return {"schema": PAYLOAD_SCHEMA, "examples": examples}
+
+    async def preview(
+        self, actor: Actor, body_template: str | None, example: str = "change", secrets: Collection[str] = ()
+    ) -> Json:
+        """`{body, error, payload}`: what a template makes of an example (change, recovery, digest), or of the last
+        change of the integration with this id. `secrets` are the names that the template may use."""
+        actor.require("viewer")
+        store, now = self._ports.store, self._ports.now
+        return await preview_template(
+            store, now, actor, template=body_template, example=example, secret_names=tuple(secrets)
+        )
 
     async def deliveries(
         self, actor: Actor, webhook_id: str, *, limit: int | None = None, cursor: str | None = None

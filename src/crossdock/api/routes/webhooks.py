@@ -10,11 +10,13 @@ from crossdock.api.answering import answer, answer_nothing, answer_page
 from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
-from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, OptionalJsonBody, Who, refuse_the_unexpected
+from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, OptionalJsonBody, Who, checked, refuse_the_unexpected
 from crossdock.api.webhook_documents import (
     NotificationWebhook,
     PayloadSchema,
     ReadyMadeWebhook,
+    RenderedTemplate,
+    TemplateToPreview,
     WebhookDelivery,
     WebhookTested,
 )
@@ -50,6 +52,13 @@ async def create_notification_webhook(cases: Cases, who: Who, document: JsonBody
 async def test_unsaved_notification_webhook(cases: Cases, who: Who, document: JsonBody) -> Response:
     """Send made-up data as the document says, once; nothing is saved."""
     return answer(await cases.webhooks.test_unsaved(who, document))
+
+
+@routes.post("/notification-webhooks/preview", **reads(RenderedTemplate), openapi_extra=takes(TemplateToPreview))
+async def preview_body_template(cases: Cases, who: Who, document: JsonBody) -> Response:
+    """What a body template makes of an example, or of an integration's last change. Nothing is sent or saved."""
+    wanted = checked(TemplateToPreview, document, "the preview")
+    return answer(await cases.webhooks.preview(who, wanted.body_template, wanted.example, wanted.secrets))
 
 
 @routes.get("/notification-webhooks/payload-schema", **reads(PayloadSchema))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from crossdock.ui.screens import overview
+from crossdock.ui.screens import live, overview, webhooks
 from crossdock.ui.visit import ScreenRoute
 
-SCREENS: tuple[tuple[ScreenRoute, ...], ...] = (overview.routes,)
+SCREENS: tuple[tuple[ScreenRoute, ...], ...] = (
+    overview.routes,
+    live.routes,
+    webhooks.routes,
+)
 
 __all__ = ["SCREENS"]
