@@ -18,6 +18,7 @@ from crossdock.manage.paging import Page, check_limit, read_text_cursor, write_c
 from crossdock.manage.ports import Stages
 from crossdock.manage.starting_points import NumberedWorkflow, taken_over
 from crossdock.manage.step_lists import steps_page
+from crossdock.manage.story import story_of
 from crossdock.model.errors import Conflict, FieldError, Invalid, NotFound
 from crossdock.model.event import Event
 from crossdock.model.outcome import Json
@@ -82,6 +83,12 @@ class Events:
         actor.require("viewer")
         story = await self._story(actor, event_id)
         return await asyncio.to_thread(story_document, story)  # thousands of steps must not hold up the others
+
+    async def story(self, actor: Actor, event_id: str, accepted: str | None = None) -> tuple[Json, Json]:
+        """An event's document, and its story as it is now (`manage.story`). `accepted` is how its first time is to be
+        written."""
+        document = await self.show(actor, event_id)
+        return document, story_of(document, self._clock(), accepted)
 
     async def steps(
         self, actor: Actor, event_id: str, *, prefix: str = "", limit: int | None = None, cursor: str | None = None

@@ -18,18 +18,19 @@ from markupsafe import Markup, escape
 from starlette.responses import Response
 
 from crossdock.model.time import Instant, format_instant
+from crossdock.ui.inert import visible
 from crossdock.ui.static import static_path
 
 HTML = "text/html; charset=utf-8"
-PARTS = ("icons", "frame", "forms", "words")
+PARTS = ("icons", "frame", "forms", "words", "people")
 """Files of macros, which every template has under these names."""
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB")
 
 
 def html(text: str, status: int = 200) -> Response:
-    """A page that no cache keeps."""
-    return Response(text, status, {"cache-control": "no-store"}, media_type=HTML)
+    """A page that no cache keeps. Halves of surrogate pairs, which JSON can hold and UTF-8 can't, become `?`."""
+    return Response(text.encode("utf-8", "replace"), status, {"cache-control": "no-store"}, media_type=HTML)
 
 
 def render(template: str, **names: Any) -> str:
@@ -60,6 +61,7 @@ def environment() -> Environment:
         took=format_took,
         pretty=pretty,
         query=query_string,
+        visible=visible,
     )
     # macros as globals: a block that is rendered alone knows nothing of what its template imports
     parts = {name: made.get_template(f"parts/{name}.html").module for name in PARTS}

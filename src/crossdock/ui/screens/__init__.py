@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from crossdock.ui.screens import live, overview, webhooks
+from crossdock.ui.screens import deliveries, event, live, overview, replay, webhooks
 from crossdock.ui.visit import ScreenRoute
 
 SCREENS: tuple[tuple[ScreenRoute, ...], ...] = (
     overview.routes,
     live.routes,
+    event.routes,
+    replay.routes,
+    deliveries.routes,
     webhooks.routes,
 )
 

@@ -13,7 +13,7 @@ export function takeShortcuts() {
   });
 }
 
-const isTyping = (element) => element instanceof Element && element.matches("input, textarea, select, [contenteditable], dialog *, .cm-content");
+export const isTyping = (element) => element instanceof Element && element.matches("input, textarea, select, [contenteditable], dialog *, .cm-content");
 
 function go(path) {
   const workspace = location.pathname.match(/^\/w\/[^/]+/);
