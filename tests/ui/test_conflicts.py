@@ -41,6 +41,14 @@ def test_secrets_are_not_told():
     assert differences({"token": None}, {"token": "kept"}, LABELS, secrets=["token"]) == []
 
 
+def test_a_secret_in_a_part_that_the_other_has_not_is_not_told():
+    [found] = differences(
+        {"reply": {"headers": {"X-Key": "secret"}}}, {"reply": None}, {}, secrets=["reply.headers.X-Key"]
+    )
+
+    assert (found.path, found.mine) == ("reply.headers.X-Key", NEW_SECRET)
+
+
 def test_trees_are_shown_as_json():
     assert in_words({"type": "object"}) == '{\n  "type": "object"\n}'
     assert in_words([{"a": 1}]) == '[\n  {\n    "a": 1\n  }\n]'

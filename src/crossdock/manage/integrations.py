@@ -115,6 +115,10 @@ class Integrations:
         actor.require("viewer")
         return await self._document(await self.stored(actor, integration_id))
 
+    def address(self, actor: Actor, path: str) -> str:
+        """Where callers reach an integration of the actor's workspace that has this path."""
+        return f"{self._ports.public_url}/hooks/{actor.workspace}/{path}"
+
     async def by_name(self, actor: Actor, name: str) -> Json | None:
         """The whole document of the integration with this name."""
         actor.require("viewer")

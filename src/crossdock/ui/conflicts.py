@@ -7,10 +7,9 @@ merged behind anybody's back.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from crossdock.manage.merge import differences as tree_differences
 from crossdock.model.outcome import Json
 
 NEW_SECRET = "a new value"
@@ -38,13 +37,23 @@ def differences(
     label of what it lies in. Values at the paths in `secrets` are never shown.
     """
     found = []
-    for path, typed, saved in tree_differences(mine, theirs):
+    for path, typed, saved in _leaves(mine, theirs):
         if path in secrets:
             if typed is not None:
                 found.append(Difference(path, label_of(path, labels), NEW_SECRET, KEPT_SECRET))
         elif not (_is_nothing(typed) and _is_nothing(saved)):
             found.append(Difference(path, label_of(path, labels), in_words(typed), in_words(saved)))
     return found
+
+
+def _leaves(mine: Json, theirs: Json, path: str = "") -> Iterator[tuple[str, Json, Json]]:
+    """Where two trees differ. A part that only one has is taken apart too: a secret may lie in it."""
+    if isinstance(mine or theirs, dict) and isinstance(mine or {}, dict) and isinstance(theirs or {}, dict):
+        mine, theirs = mine or {}, theirs or {}
+        for key in dict.fromkeys((*mine, *theirs)):
+            yield from _leaves(mine.get(key), theirs.get(key), f"{path}.{key}" if path else key)
+    elif mine != theirs:
+        yield path, mine, theirs
 
 
 def label_of(path: str, labels: Mapping[str, str]) -> str:

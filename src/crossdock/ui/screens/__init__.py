@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from crossdock.ui.screens import deliveries, event, live, overview, replay, webhooks
+from crossdock.ui.screens import deliveries, event, integration_form, integrations, live, overview, replay, webhooks
 from crossdock.ui.visit import ScreenRoute
 
 SCREENS: tuple[tuple[ScreenRoute, ...], ...] = (
     overview.routes,
     live.routes,
+    integrations.routes,
+    integration_form.routes,
     event.routes,
     replay.routes,
     deliveries.routes,
