@@ -30,6 +30,7 @@ from crossdock.deliver.replies import Replies
 from crossdock.deliver.stage import DeliverStage
 from crossdock.manage.actor import Actor
 from crossdock.manage.apply import Apply
+from crossdock.manage.audit import Audit
 from crossdock.manage.bulk_jobs import BulkJobs
 from crossdock.manage.connection_documents import ConnectionRules
 from crossdock.manage.connections import ConnectionPorts, Connections
@@ -249,6 +250,7 @@ class Node:
             clock=system_now,
             queue_limit=self.settings.queue_limit,
             retention_seconds=self.settings.retention,
+            audit_retention_seconds=self.settings.audit_retention,
         )
         self.traffic = TrafficCount(self.store, system_now)
         self.skew = Skew(self.store, clock=system_now)
@@ -391,6 +393,7 @@ class Node:
             live=Live(store, traffic, system_now),
             fleet=Fleet(store, self.sources, settings.lease_ttl),
             apply=Apply(integrations, connections, webhooks),
+            audit=Audit(store),
             settings=settings.describe,
         )
 

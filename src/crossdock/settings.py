@@ -183,6 +183,11 @@ class Settings(BaseSettings):
         gt=0,
         description="How long the events of integrations that were deleted are kept; each integration has its own.",
     )
+    audit_retention: Duration = Field(
+        400 * 86_400.0,
+        gt=0,
+        description="How long the audit log is kept: who changed what.",
+    )
 
     sqlite_folder: Path | None = Field(
         None,

@@ -69,10 +69,14 @@ def test_a_filter_becomes_one_job_of_the_server(cli: Command, server: Answering)
 
 
 def test_events_are_canceled_by_a_filter(cli: Command, server: Answering) -> None:
-    ended = cli("events", "cancel", "--status", "queued", "--rate", "9", "--yes", "--json")
+    ended = cli("events", "cancel", "--status", "queued", "--rate", "9", "--reason", "a test", "--yes", "--json")
 
     assert (ended.code, ended.json["state"]) == (0, "finished")
-    assert sent(server, "POST /api/v1/events/cancel") == {"filter": {"status": "queued"}, "rate": 9.0}
+    assert sent(server, "POST /api/v1/events/cancel") == {
+        "filter": {"status": "queued"},
+        "rate": 9.0,
+        "reason": "a test",
+    }
 
 
 def test_nothing_is_started_where_nothing_matches(cli: Command, server: Answering) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from crossdock.catalog import Catalog
 from crossdock.manage.apply import Apply
+from crossdock.manage.audit import Audit
 from crossdock.manage.bulk_jobs import BulkJobs
 from crossdock.manage.deliveries import Deliveries
 from crossdock.manage.documents import Rules
@@ -90,5 +91,6 @@ def make_cases(store: Store, clock: HeldClock, silent: Silent) -> UseCases:
         connections=connections,
         webhooks=webhooks,
         apply=Apply(integrations, connections, webhooks),
+        audit=Audit(store),
         settings=lambda: [{"name": "port", "value": 1, "default": 1, "help": "Port.", "secret": False}],
     )

@@ -19,6 +19,7 @@ from crossdock.store import Store
 from crossdock.store.accept import Accept, Lease
 from crossdock.store.deliveries import AttemptSettle, DeliveryClaim
 from crossdock.store.health import Means, evaluate
+from crossdock.store.lanes import LaneClaim, LaneTurn, acquire_lanes
 from crossdock.store.notice_deliveries import NoticeClaim, NoticeSettle
 from crossdock.store.schema import delivery
 from crossdock.store.settle import NewReply, Settle
@@ -78,6 +79,15 @@ class Story:
         self._clock.advance(1.0)
         due = self._clock() + 5_000_000 if move is RunMove.RETRY else None
         await self._settle(event_id, integration_id, move, failure=FAILURE, due_at=due)
+        return event_id
+
+    async def block(self, integration_id: str, lane: str) -> str:
+        """A call in a lane that failed for good: the lane waits for an operator."""
+        event_id = await self.receive(integration_id, lane=lane)
+        [(_, _, lane_token)] = await self._store.write(acquire_lanes, "node_1", ["lease-1"])
+        turn = LaneTurn(None, LaneClaim(event_id, f"token-{event_id}", "node_1", self._clock(), lane_token))
+        await self._store.submit(turn)
+        await self._settle(event_id, integration_id, RunMove.BLOCK, failure=FAILURE)
         return event_id
 
     async def judge(self, document: Json) -> None:

@@ -323,4 +323,5 @@ def _upkeep(world: World) -> Upkeep:
         clock=world.clock,
         queue_limit=5,
         retention_seconds=10.0,
+        audit_retention_seconds=10.0,
     )

@@ -15,7 +15,9 @@ from crossdock.model.time import later
 from crossdock.model.trigger import RateLimit
 from crossdock.store import Store, schema
 from crossdock.store.accept import DedupeKey
+from crossdock.store.audit import AuditEntry, record
 from crossdock.store.claims import cancel_waiting
+from crossdock.store.events import first_id_at
 from crossdock.store.lanes import LaneRelease, acquire_lanes
 from crossdock.store.permits import Ask, take_permits
 from crossdock.watch.upkeep import Upkeep
@@ -38,10 +40,29 @@ class World:
 async def world(store: Store, clock: HeldClock, tmp_path: Path) -> AsyncIterator[World]:
     yard, tally = Yard(store, clock, tmp_path / "functions"), Tally()
     upkeep = Upkeep(
-        store, yard.catalog, yard.observe, tally.take, clock=clock, queue_limit=5, retention_seconds=10 * DAY
+        store,
+        yard.catalog,
+        yard.observe,
+        tally.take,
+        clock=clock,
+        queue_limit=5,
+        retention_seconds=10 * DAY,
+        audit_retention_seconds=400 * DAY,
     )
     yield World(yard, Runs(store, clock.now), upkeep, tally)
     await yard.close()
+
+
+async def test_the_audit_log_is_kept_for_its_own_time(world: World, clock: HeldClock) -> None:
+    store = world.yard.store
+    ids = [f"{first_id_at(later(clock.now, -days * DAY), 'aud')}{days}" for days in range(391, 411)]
+    who = ("usr_1", "alice", "key.added", "int_1", "Orders")
+    entries = [AuditEntry(one, "wsp_1", later(clock.now, -n * DAY), *who) for n, one in enumerate(ids, 391)]
+    await store.write(record, *entries)
+
+    await world.upkeep.forget()
+
+    assert await store.read(count, "audit") == 10
 
 
 def rejections(connection: Connection) -> list[tuple[object, ...]]:

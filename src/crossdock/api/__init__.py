@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from crossdock.api.answering import add_problems
 from crossdock.api.docs import add_docs
 from crossdock.api.routes import (
+    audit,
     bulk_jobs,
     configuration,
     connections,
@@ -37,6 +38,7 @@ ROUTES = (
     connections.routes,
     webhooks.routes,
     configuration.routes,
+    audit.routes,
     installation.routes,
     users.routes,
     workspaces.routes,

@@ -134,6 +134,9 @@ def tail_events(
 
 OptionalIds = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids, or none and a filter.")]
 Rate = Annotated[float | None, typer.Option("--rate", help="Events a second at most, with a filter. Default: 50.")]
+Reason = Annotated[
+    str | None, typer.Option("--reason", help="Why, with a filter; kept with the job and in the audit log.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before doing it to all that a filter finds.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Leave the job to the server; do not wait for its end.")]
 
@@ -159,6 +162,7 @@ def replay_events(
         str | None, typer.Option("--data", metavar="@FILE|TEXT", help="Another body; @- reads standard input.")
     ] = None,
     rate: Rate = None,
+    reason: Reason = None,
     yes: Yes = False,
     detach: Detach = False,
     as_json: AsJson = False,
@@ -174,7 +178,7 @@ def replay_events(
             api, integration, received=(after, before), failed_reply=failed_reply, status=status, q=q, key=key
         )
         if _needs_job(event_ids, wanted):
-            job = _start_job(api, "replay", wanted, {**change, "rate": rate}, yes=yes)
+            job = _start_job(api, "replay", wanted, {**change, "rate": rate, "reason": reason}, yes=yes)
             _end_job(api, job, ("Replaying", "Replayed"), detach=detach, as_json=as_json)
         else:
             _replay(api, event_ids or [], change | _edits(from_step, data), as_json=as_json)
@@ -199,6 +203,7 @@ def cancel_events(
     after: After = None,
     before: Before = None,
     rate: Rate = None,
+    reason: Reason = None,
     yes: Yes = False,
     detach: Detach = False,
     as_json: AsJson = False,
@@ -212,7 +217,7 @@ def cancel_events(
     with connect(url, token) as api:
         wanted = _filter(api, integration, received=(after, before), status=status, q=q, key=key)
         if _needs_job(event_ids, wanted):
-            job = _start_job(api, "cancel", wanted, {"rate": rate}, yes=yes)
+            job = _start_job(api, "cancel", wanted, {"rate": rate, "reason": reason}, yes=yes)
             _end_job(api, job, ("Canceling", "Canceled"), detach=detach, as_json=as_json)
             return
     _move(event_ids or [], "cancel", url, token)

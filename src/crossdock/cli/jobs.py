@@ -119,6 +119,7 @@ def tell(job: Job) -> list[str]:
         f"Events: {counted}; {job['done']} done, {job['skipped']} skipped, {job['failed']} failed.",
         f"Filter: {output.compact(job['filter'])}",
     ]
+    lines += [f"Reason: {job['reason']}"] if job.get("reason") else []
     if job["options"]:
         lines.append(f"Options: {output.compact(job['options'])}")
     if job["summary"]:

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from crossdock.cli import (
+    audit,
     configuration,
     connections,
     events,
@@ -56,6 +57,7 @@ app.add_typer(connections.app, name="connections", rich_help_panel=_SETUP)
 app.add_typer(webhooks.app, name="webhooks", rich_help_panel=_SETUP)
 app.add_typer(workflows.app, name="workflow", rich_help_panel=_SETUP)
 app.add_typer(tokens.app, name="token", rich_help_panel=_SETUP)
+app.add_typer(audit.app, name="audit", rich_help_panel=_INSTALLATION)
 app.command(rich_help_panel=_WORK)(send.send)
 app.add_typer(events.app, name="events", rich_help_panel=_WORK)
 app.command(rich_help_panel=_WORK)(nodes.backlog)

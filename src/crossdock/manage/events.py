@@ -237,7 +237,8 @@ def _asked(document: Json) -> Json:
     """What a replay does otherwise than the original. Of an edited request only which parts: the new event has it."""
     from_step, request = document.get("from_step"), document.get("request")
     asked: dict[str, Json] = {} if from_step is None else {"from_step": from_step}
-    return asked if not request else {**asked, "edited": sorted(request)}
+    edited = sorted(name for name, value in (request or {}).items() if value is not None)
+    return {**asked, "edited": edited} if edited else asked
 
 
 def _unknown(event_id: str) -> NotFound:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from crossdock.manage.apply import Apply
+from crossdock.manage.audit import Audit
 from crossdock.manage.bulk_jobs import BulkJobs
 from crossdock.manage.connections import Connections
 from crossdock.manage.deliveries import Deliveries
@@ -54,5 +55,6 @@ class UseCases:
     live: Live
     fleet: Fleet
     apply: Apply
+    audit: Audit
     settings: Callable[[], list[Json]]
     """Every setting: {name, value, default, help, secret}; secrets only say whether they are set."""

@@ -50,7 +50,7 @@ class AuditEntry:
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
     """What a list shows. `action` is a whole one, or what stands before one of its dots. `search` is looked for in
-    names and notes. `until` itself is not included.
+    names, actions, notes and documents. `until` itself is not included.
     """
 
     subject_id: str | None = None
@@ -163,7 +163,10 @@ def _filtered(query: Select[Any], wanted: AuditFilter) -> Select[Any]:
         query = query.where((audit.c.action == wanted.action) | group)
     if wanted.search:
         places = (audit.c.subject_name, audit.c.subject_id, audit.c.actor_name, audit.c.action, audit.c.note)
-        query = query.where(or_(*(place.icontains(wanted.search, autoescape=True) for place in places)))
+        written = json.dumps(wanted.search)[1:-1]  # as it stands in documents
+        found = [place.icontains(wanted.search, autoescape=True) for place in places]
+        found += [side.icontains(written, autoescape=True) for side in (audit.c.before, audit.c.after)]
+        query = query.where(or_(*found))
     # the ids, which begin with the time, bound what is looked at
     if wanted.since is not None:
         query = query.where(audit.c.at >= wanted.since, audit.c.id >= first_id_at(wanted.since - CLOCK_STEP, ID_PREFIX))

@@ -13,6 +13,7 @@ from crossdock.model.tally import Tally
 from crossdock.model.time import Instant, later, seconds_between
 from crossdock.observe import Observe
 from crossdock.store import Store
+from crossdock.store.audit import forget_audit
 from crossdock.store.backlog import add_rejections, blocked_lanes, count_backlog
 from crossdock.store.deliveries import cancel_deliveries_of
 from crossdock.store.keys import KeyUse, record_use
@@ -56,6 +57,7 @@ class Upkeep:
         clock: Clock,
         queue_limit: int,
         retention_seconds: float,
+        audit_retention_seconds: float,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -64,6 +66,7 @@ class Upkeep:
         self._clock = clock
         self._queue_limit = queue_limit
         self._retention = retention_seconds
+        self._audit_retention = audit_retention_seconds
         self._full: frozenset[str] = frozenset()
         self._forgotten_to: dict[str, str] = {}
 
@@ -120,6 +123,8 @@ class Upkeep:
         while after is not None:
             after = (await self._store.write(forget_lanes, later(now, -LANE_KEPT_SECONDS), SLICE, after)).after
         await self._forget_notifications(later(now, -self._retention))
+        while await self._store.write(forget_audit, later(now, -self._audit_retention), SLICE) == SLICE:
+            continue
         if removed:
             observe.emit(observe.RETENTION_SWEPT, events=removed)
 
