@@ -378,6 +378,7 @@ class Node:
             drafts=Drafts(ports, integrations, workflows),
             trials=trials,
             tokens=self.tokens,
+            sessions=self.sessions,
             users=Users(UserPorts(store, self.sessions, system_now, settings.url_at(settings.port))),
             workspaces=Workspaces(WorkspacePorts(store, catalog, self.tokens, system_now)),
             events=Events(store, catalog, system_now, stages),

@@ -63,9 +63,9 @@ def make_cases(store: Store, clock: HeldClock, silent: Silent) -> UseCases:
     integrations = Integrations(ports)
     workflows = Workflows(ports, integrations)
     stages = Stages()
+    traffic = Traffic(store, clock)
     tokens = Tokens(store, clock)
     sessions = Sessions(store, Passwords(memory_kib=64, passes=1), clock)
-    traffic = Traffic(store, clock)
     connections = connections_of(store, Vault([bytes(32)]), catalog, clock)
     webhooks = webhooks_of(store, Vault([bytes(32)]), catalog, clock)
     return UseCases(
@@ -76,6 +76,7 @@ def make_cases(store: Store, clock: HeldClock, silent: Silent) -> UseCases:
         drafts=Drafts(ports, integrations, workflows),
         trials=trials_of(store, catalog, clock, outside_of(Functions(None, 1), http=silent)),
         tokens=tokens,
+        sessions=sessions,
         users=Users(UserPorts(store, sessions, clock, "https://hooks.example")),
         workspaces=Workspaces(WorkspacePorts(store, catalog, tokens, clock)),
         events=Events(store, catalog, clock, stages),

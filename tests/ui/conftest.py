@@ -17,7 +17,6 @@ import pytest
 from sqlalchemy import Connection
 
 from crossdock.manage.actor import Actor
-from crossdock.manage.passwords import Passwords
 from crossdock.manage.sessions import Sessions
 from crossdock.manage.use_cases import UseCases
 from crossdock.server.app import Application, Parts, Readiness
@@ -94,7 +93,8 @@ class Site:
 
 @asynccontextmanager
 async def serving_pages(store: Store, clock: HeldClock) -> AsyncIterator[Site]:
-    cases, sessions = make_cases(store, clock, Silent()), Sessions(store, Passwords(), clock)
+    cases = make_cases(store, clock, Silent())
+    sessions = cases.sessions
     await store.write(_add_people, clock())
     server = WebServer(Application(Parts(ready=_ready, metrics=bytes, pages=Workspace(cases, sessions))))
     address = await server.start("127.0.0.1", 0)

@@ -16,6 +16,16 @@ class Leases(Document):
     bulk_job: int
 
 
+class AboutDatabase(Document):
+    kind: Literal["sqlite", "postgresql"]
+    version: str
+
+
+class About(Document):
+    version: str = Field(description="Of Crossdock.")
+    database: AboutDatabase
+
+
 class Node(Document):
     id: str = Field(description="A new one with each start, and each time that others took the process for dead.")
     host: str

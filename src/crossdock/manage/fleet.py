@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crossdock import __version__
 from crossdock.clock import Sources
 from crossdock.manage.actor import Actor
 from crossdock.manage.lanes import lane_document
@@ -16,6 +17,7 @@ from crossdock.store.fleet import (
     DeepLane,
     SeenNode,
     count_unfinished,
+    database_version,
     deepest_lanes,
     integration_names,
     see_nodes,
@@ -32,6 +34,12 @@ class Fleet:
         self._store = store
         self._sources = sources
         self._ttl = ttl_seconds
+
+    async def about(self, actor: Actor) -> Json:
+        """The version of this program, and the database under it."""
+        actor.require("viewer")
+        version = await self._store.read(database_version)
+        return {"version": __version__, "database": {"kind": self._store.dialect, "version": version}}
 
     async def nodes(self, actor: Actor) -> Page:
         """The processes that work on this database, in the order in which they came."""

@@ -20,6 +20,7 @@ from crossdock.manage.lanes import Lanes
 from crossdock.manage.live import Live
 from crossdock.manage.master_key import MasterKey
 from crossdock.manage.overview import Overview
+from crossdock.manage.sessions import Sessions
 from crossdock.manage.stats import Stats
 from crossdock.manage.tokens import Tokens
 from crossdock.manage.traffic import Traffic
@@ -40,6 +41,7 @@ class UseCases:
     drafts: Drafts
     trials: Trials
     tokens: Tokens
+    sessions: Sessions
     users: Users
     workspaces: Workspaces
     events: Events

@@ -39,6 +39,11 @@ class SeenNode:
     leases: Mapping[str, int]
 
 
+def database_version(connection: Connection) -> str:
+    """The version of the database, such as 18.1."""
+    return ".".join(map(str, connection.dialect.server_version_info or ()))
+
+
 def see_nodes(connection: Connection, now: Instant) -> list[SeenNode]:
     """All nodes, in the order in which they came."""
     clock = connection.execute(select(database_now(connection, now))).scalar_one()

@@ -50,6 +50,12 @@ async def list_settings(cases: Cases, who: Who) -> Response:
     return answer_page(Page(cases.settings()))
 
 
+@routes.get("/about", **reads(fleet_documents.About))
+async def show_about(cases: Cases, who: Who) -> Response:
+    """The version of this program, and the database under it."""
+    return answer(await cases.fleet.about(who))
+
+
 @routes.get("/nodes", **reads(PageOf[fleet_documents.Node]))
 async def list_nodes(cases: Cases, who: Who) -> Response:
     """The processes that work on this database: their state, their clocks, and what they hold."""

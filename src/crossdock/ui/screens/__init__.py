@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from crossdock.ui.screens import deliveries, event, integration_form, integrations, live, overview, replay, webhooks
+from crossdock.ui.screens import (
+    deliveries,
+    event,
+    integration_form,
+    integrations,
+    live,
+    overview,
+    replay,
+    settings,
+    webhooks,
+)
 from crossdock.ui.visit import ScreenRoute
 
 SCREENS: tuple[tuple[ScreenRoute, ...], ...] = (
@@ -14,6 +24,7 @@ SCREENS: tuple[tuple[ScreenRoute, ...], ...] = (
     replay.routes,
     deliveries.routes,
     webhooks.routes,
+    settings.routes,
 )
 
 __all__ = ["SCREENS"]
