@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from crossdock.model.time import Instant, format_instant
 from crossdock.ui.inert import visible
+from crossdock.ui.browsers import describe_browser
 from crossdock.ui.static import static_path
 
 HTML = "text/html; charset=utf-8"
@@ -56,6 +57,7 @@ def environment() -> Environment:
     made.filters.update(
         time=time_element,
         ago=ago_element,
+        browser=describe_browser,
         bytes=format_bytes,
         count=format_count,
         took=format_took,
