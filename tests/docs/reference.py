@@ -81,10 +81,17 @@ def api_rows() -> Iterator[str]:
         for route in routes:
             if route.tags[0] == tag:
                 method = " ".join(sorted(route.methods or ()))
-                names = ", ".join(f"`{field.alias}`" for field in route.dependant.query_params)
+                names = ", ".join(f"`{field.alias}`" for field in query_fields(route.dependant))
                 about = (route.description or "").replace("\n", " ").replace("|", "\\|")
                 yield f"| `{method} {route.path}` | {names} | {min(map(int, route.responses))} | {about} |"
         yield ""
+
+
+def query_fields(dependant: Any) -> Iterator[Any]:
+    """The query parameters of a route, and of what it depends on."""
+    yield from dependant.query_params
+    for inner in dependant.dependencies:
+        yield from query_fields(inner)
 
 
 def payload_rows() -> Iterator[str]:

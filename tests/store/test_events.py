@@ -12,7 +12,8 @@ from crossdock.model.time import SECOND, Instant
 from crossdock.store import Store, schema
 from crossdock.store.accept import Accept
 from crossdock.store.configuration import ensure_workspace
-from crossdock.store.events import SEARCH_WINDOW, EventFilter, first_id_at, list_events
+from crossdock.store.event_search import SEARCH_WINDOW, list_events
+from crossdock.store.events import EventFilter, first_id_at
 
 NOW: Instant = 1_790_000_000 * SECOND
 

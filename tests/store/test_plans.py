@@ -26,7 +26,8 @@ from crossdock.store.claims import (
 )
 from crossdock.store.deliveries import DeliveryClaim, look_for_deliveries, read_sending
 from crossdock.store.event_bites import bite_of_events, position_before_last
-from crossdock.store.events import EventFilter, list_events, read_steps, show_event
+from crossdock.store.event_search import list_events
+from crossdock.store.events import EventFilter, read_steps, show_event
 from crossdock.store.fleet import (
     count_bulk_jobs,
     count_unfinished,

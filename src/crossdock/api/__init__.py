@@ -19,6 +19,7 @@ from crossdock.api.routes import (
     installation,
     integrations,
     lanes,
+    traffic,
     trials,
     users,
     webhooks,
@@ -33,6 +34,7 @@ ROUTES = (
     workflows.routes,
     trials.routes,
     lanes.routes,
+    traffic.routes,  # before events: it has fixed names where those have ids
     events.routes,
     bulk_jobs.routes,
     connections.routes,

@@ -54,7 +54,7 @@ async def refuse_the_unexpected(request: Request, _actor: Who) -> None:
     """Invalid for query parameters that the route does not have or has once; what no database holds is NotFound."""
     if any("\x00" in str(value) for value in request.path_params.values()):
         raise NotFound("there is nothing of this id here")
-    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    known = _query_names(request.scope["route"].dependant)
     errors = []
     for name in dict.fromkeys(request.query_params):
         values = request.query_params.getlist(name)
@@ -67,6 +67,12 @@ async def refuse_the_unexpected(request: Request, _actor: Who) -> None:
             errors.append(FieldError(name, "must not contain NUL characters"))
     if errors:
         raise Invalid(f"the query is not acceptable: {errors[0].field} {errors[0].message}", tuple(errors))
+
+
+def _query_names(dependant: Any) -> set[str]:
+    """The query parameters of a route, and of what it depends on."""
+    inner = (_query_names(one) for one in dependant.dependencies)
+    return {field.alias for field in dependant.query_params}.union(*inner)
 
 
 async def _read_json(request: Request) -> Json:

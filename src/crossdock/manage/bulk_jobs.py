@@ -76,6 +76,8 @@ class Selection(_Written):
     received_after: Name | None = None
     received_before: Name | None = None
     has_failed_reply: bool | None = None
+    method: Text | None = None
+    replay_of: Name | None = Field(default=None, description="The id of the event that was replayed.")
 
 
 class NewBulkReplay(_Written):

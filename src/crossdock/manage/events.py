@@ -24,18 +24,24 @@ from crossdock.model.event import Event
 from crossdock.model.outcome import Json
 from crossdock.model.run import JournalEntry
 from crossdock.model.states import FINAL_RUN_STATES, RunState
-from crossdock.model.time import Instant, parse_instant
+from crossdock.model.time import Instant, format_instant, later, parse_duration, parse_instant
 from crossdock.model.verdict import CANCELED, Outcome
 from crossdock.store import Store
 from crossdock.store.accept import Accept, AcceptAnswer, Accepted
+from crossdock.store.attention import refused_calls
 from crossdock.store.audit import AuditedAccept, AuditEntry, audited
 from crossdock.store.claims import cancel_waiting, request_cancel
-from crossdock.store.events import EventFilter, EventStory, list_events, read_body, read_steps, reply_states, show_event
+from crossdock.store.event_bites import bite_of_events
+from crossdock.store.event_search import count_events, list_events
+from crossdock.store.events import EventFilter, EventStory, read_body, read_steps, reply_states, show_event
+from crossdock.store.fleet import integration_names
 from crossdock.store.journal import read_entries
 from crossdock.store.lanes import release_run
 from crossdock.store.versions import version
 
 SEARCH_CHARACTERS = 200
+SHOWN_REFUSED = 100
+"""Kinds of refused calls that are told at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,22 @@ class EventQuery:
     received_after: str | None = None
     received_before: str | None = None
     has_failed_reply: bool | None = None
+    method: str | None = None
+    replay_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventsFound:
+    """A page of a list, `next` being the cursor of the next one; None at the end.
+
+    `searched_until` is when the last event came that was looked at (RFC 3339), where the page is short although there
+    is more to look at: go on with `next`.
+    """
+
+    items: list[Json]
+    next: str | None
+    looked_at: int
+    searched_until: str | None
 
 
 class Events:
@@ -66,17 +88,60 @@ class Events:
         self, actor: Actor, query: EventQuery, *, limit: int | None = None, cursor: str | None = None
     ) -> Page:
         """The newest events that match. A page of a list with filters may be short, even empty, and not be the last."""
+        found = await self.look(actor, query, limit=limit, cursor=cursor)
+        return Page(found.items, found.next)
+
+    async def look(
+        self, actor: Actor, query: EventQuery, *, limit: int | None = None, cursor: str | None = None
+    ) -> EventsFound:
+        """A page, with how far it has looked."""
         actor.require("viewer")
-        found = await self._store.read(
-            list_events,
-            actor.workspace_id,
-            read_filter(query),
-            limit=check_limit(limit),
-            after=read_text_cursor(cursor),
-        )
+        wanted, size, after = read_filter(query), check_limit(limit), read_text_cursor(cursor)
+        found = await self._store.read(list_events, actor.workspace_id, wanted, limit=size, after=after)
         replies = await self._store.read(reply_states, [line.id for line in found.lines])
         items = [line_document(line, replies.get(line.id)) for line in found.lines]
-        return Page(items, None if found.after is None else write_cursor(found.after))
+        until = None if found.searched_until is None else format_instant(found.searched_until)
+        return EventsFound(items, None if found.after is None else write_cursor(found.after), found.looked_at, until)
+
+    async def count(self, actor: Actor, query: EventQuery) -> Json:
+        """How many events match: exactly, or at least so many with how far was looked. 10,000 are counted at most."""
+        actor.require("viewer")
+        found = await self._store.read(count_events, actor.workspace_id, read_filter(query))
+        until = None if found.searched_until is None else format_instant(found.searched_until)
+        return {"count": found.count, "is_exact": found.is_exact, "searched_until": until}
+
+    async def refused(self, actor: Actor, integration: str | None = None) -> list[Json]:
+        """Calls that were refused, by integration and reason, the last ones first. They are counted and not stored."""
+        actor.require("viewer")
+        names = await self._store.read(integration_names, actor.workspace_id)
+        ids = [one for one in names if integration in (None, one)]
+        return [
+            {
+                "integration": {"id": one, "name": names[one]},
+                "reason": reason,
+                "count": count,
+                "last_at": format_instant(last_at),
+            }
+            for one, reason, count, last_at in await self._store.read(refused_calls, ids, SHOWN_REFUSED)
+        ]
+
+    def since(self, duration: str) -> str:
+        """The time that lies so long before now, as filters take it; Invalid for what is no duration."""
+        try:
+            return format_instant(later(self._clock(), -parse_duration(duration)))
+        except ValueError as error:
+            raise Invalid(f"last is not acceptable: {error}", (FieldError("last", str(error)),)) from None
+
+    async def neighbours(self, actor: Actor, event_id: str, query: EventQuery) -> Json:
+        """The ids of the events `newer` and `older` than one that match; None where none is near."""
+        actor.require("viewer")
+        wanted, workspace_id = read_filter(query), actor.workspace_id
+        older = await self._store.read(list_events, workspace_id, wanted, limit=1, after=event_id)
+        newer = await self._store.read(bite_of_events, workspace_id, wanted, limit=1, after=event_id)
+        return {
+            "newer": newer.found[0].id if newer.found else None,
+            "older": older.lines[0].id if older.lines else None,
+        }
 
     async def show(self, actor: Actor, event_id: str) -> Json:
         """An event with its run, steps, result and reply; NotFound when the workspace has no such one."""
@@ -259,6 +324,8 @@ def read_filter(query: EventQuery) -> EventFilter:
         received_after=_read_time("received_after", query.received_after, errors),
         received_before=_read_time("received_before", query.received_before, errors),
         has_failed_reply=query.has_failed_reply,
+        method=query.method.upper() if query.method else None,
+        replay_of=query.replay_of,
     )
     if len(wanted.search) > SEARCH_CHARACTERS:
         errors.append(FieldError("q", f"must be {SEARCH_CHARACTERS} characters at most"))

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias, get_args
 
 from crossdock.clock import Clock
 from crossdock.manage.actor import Actor
+from crossdock.manage.events import EventQuery, read_filter
 from crossdock.manage.open_traffic import OpenTraffic
 from crossdock.model.errors import FieldError, Invalid, NotFound
 from crossdock.model.outcome import Json
@@ -44,6 +45,12 @@ SCALES: Mapping[Span, Scale] = {
     "P7D": Scale(168, HOUR, HOUR),
     "P30D": Scale(120, 6 * HOUR, HOUR),
 }
+DAY = 24 * HOUR
+FINE_KEPT = 48 * HOUR
+"""Slots of five minutes are there for so long at least."""
+STEPS = (SLOT, 3 * SLOT, 6 * SLOT, HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY)
+"""How wide a bar of a histogram may be."""
+MOST_POINTS = 100
 LINE = Scale(24, HOUR, HOUR)
 """The small picture of an integration in a list: 24 hours."""
 
@@ -67,20 +74,47 @@ class Traffic:
         """Counts of all integrations of the workspace together, point by point."""
         actor.require("viewer")
         scale = scale_of(span)
+        line = await self._together(actor, scale, scale.start(self._clock()))
+        return {"span": span, **line.document(with_percentiles=False)}
+
+    async def histogram(self, actor: Actor, query: EventQuery) -> Json:
+        """Counts of the events that a list is asked for, point by point: by its integration and its times, the last 24
+        hours where it names none. `left_out` are the conditions that the counts do not know: they show all.
+        """
+        actor.require("viewer")
+        wanted, now = read_filter(query), self._clock()
+        end = now if wanted.received_before is None else wanted.received_before
+        begin = end - DAY if wanted.received_after is None else wanted.received_after
+        scale = _scale_between(begin, end, now)
+        start = floor_to(begin, scale.step)
+        if wanted.integration_id is None:
+            line = await self._together(actor, scale, start)
+        elif await self._store.read(integration_exists, actor.workspace_id, wanted.integration_id):
+            line = (await self.lines([wanted.integration_id], scale, start))[wanted.integration_id]
+        else:
+            line = Line(scale, start, {})
+        left_out = [name for name in _UNCOUNTED if getattr(query, name) not in (None, "")]
+        return {**line.document(with_percentiles=False), "left_out": left_out}
+
+    async def _together(self, actor: Actor, scale: Scale, start: Instant) -> Line:
         await self.open.look()
-        start = scale.start(self._clock())
         times = (start, start + scale.points * scale.step)
         kept = await self._store.read(kept_sums, actor.workspace_id, scale.width, scale.step, times)
         sums = dict(kept.sums)
         for (integration_id, step), counts in self.open.slots(scale.step, kept.counted_to).items():
             if integration_id in kept.names:
                 sums.setdefault(step, Counts()).add(counts)
-        return {"span": span, **Line(scale, start, sums).document(with_percentiles=False)}
+        return Line(scale, start, sums)
 
-    async def lines(self, integration_ids: Sequence[str], scale: Scale = LINE) -> dict[str, Line]:
-        """The counts of integrations, each with all of its points. Whoever calls has checked whose they are."""
+    async def lines(
+        self, integration_ids: Sequence[str], scale: Scale = LINE, start: Instant | None = None
+    ) -> dict[str, Line]:
+        """The counts of integrations, each with all of its points, up to now where no start is given.
+
+        Whoever calls has checked whose they are.
+        """
         await self.open.look()
-        start = scale.start(self._clock())
+        start = scale.start(self._clock()) if start is None else start
         end = start + scale.points * scale.step
         to, slots = await self._store.read(kept_slots, integration_ids, scale.width, start, end)
         by_owner: dict[str, dict[Instant, Counts]] = {integration_id: {} for integration_id in integration_ids}
@@ -117,6 +151,25 @@ class Line:
             durations = [percentiles(point) for point in points]
             document["duration_ms"] = {f"p{rank}": [each[f"p{rank}"] for each in durations] for rank in RANKS}
         return document
+
+
+_UNCOUNTED = ("q", "key", "has_failed_reply", "method", "replay_of")
+"""Conditions of a list of events that counts know nothing of."""
+
+
+def _scale_between(begin: Instant, end: Instant, now: Instant) -> Scale:
+    """About a hundred points at most; by the hour at least where only hours are kept."""
+    if end <= begin:
+        message = "must be after received_after"
+        raise Invalid(
+            f"the filter is not acceptable: received_before {message}", (FieldError("received_before", message),)
+        )
+    is_fine = begin > now - FINE_KEPT
+    for step in STEPS:
+        if (is_fine or step >= HOUR) and (end - begin) <= MOST_POINTS * step:
+            break
+    points = -(-(end - floor_to(begin, step)) // step)
+    return Scale(min(points, 2 * MOST_POINTS), step, SLOT if is_fine else HOUR)
 
 
 _NOTHING = Counts()

@@ -2,7 +2,7 @@
 
 Time is cut into slots of five minutes, and into hours. A call belongs to the slot in which it was accepted, whenever
 it ends; a refused one to the slot in which it was counted. How long runs took, from acceptance to their end, is kept
-as a histogram of a few dozen buckets whose bounds are at most a factor of 1.5 apart, so that histograms can be added.
+as a histogram of a few dozen buckets whose bounds are a factor of 1.7 apart at most, so that histograms can be added.
 """
 
 from __future__ import annotations

@@ -14,16 +14,8 @@ from crossdock.model.event import Event
 from crossdock.model.states import RunState
 from crossdock.store import schema
 from crossdock.store.accept import event_of
-from crossdock.store.events import (
-    SEARCH_WINDOW,
-    WINDOW,
-    EventFilter,
-    conditions,
-    end_of_window,
-    event_ids,
-    is_in,
-    joined,
-)
+from crossdock.store.event_search import SEARCH_WINDOW, WINDOW, end_of_window, windows
+from crossdock.store.events import EventFilter, conditions, event_ids, is_in, joined
 
 event, run = schema.event, schema.run
 
@@ -53,7 +45,7 @@ def bite_of_events(
 ) -> Bite:
     """The oldest events that match, those after the id `after`. A bite may be short, even empty, and not the last."""
     columns = (event.c.id, event.c.integration_id, event.c.size, run.c.state, run.c.lane_id, run.c.lane_sequence)
-    for window in wanted.windows(limit):
+    for window in windows(wanted, limit):
         candidates = _oldest(wanted, after, window)
         query = (
             select(*columns)

@@ -1,8 +1,6 @@
-"""Events as people look at them: lists, one with its whole story, its body, and counts.
+"""Events as people look at them: what a filter says, one event with its whole story, its body, and counts.
 
-Lists go by id, newest first, with keyset paging. Ids begin with the time of their making, so a time range is a range
-of the primary key. A page looks at a bounded number of rows, however rare its matches are: it may be short, or even
-empty, and still name where the next one goes on.
+Ids begin with the time of their making, so a time range is a range of the primary key. `event_search` makes lists.
 """
 
 from __future__ import annotations
@@ -44,10 +42,6 @@ event, run, delivery, integration, api_key = (
     schema.api_key,
 )
 
-WINDOW = 20_000
-"""How many rows a page with filters looks at."""
-SEARCH_WINDOW = 2_000
-"""How many rows a page with a text search looks at: their bodies are read."""
 SEARCHED_BYTES = 1024 * 1024
 """Bodies over this are not searched."""
 RELATIVES = 100
@@ -68,13 +62,20 @@ class EventFilter:
     received_after: Instant | None = None
     received_before: Instant | None = None
     has_failed_reply: bool | None = None
+    method: str | None = None
+    replay_of: str | None = None
 
-    def windows(self, limit: int) -> tuple[int, ...]:
-        """How many rows to look at for a page: few at first, which is enough where matches are frequent."""
-        if self.search:
-            return 4 * limit, SEARCH_WINDOW
-        has_more = self.states or self.key or self.received_after or self.received_before
-        return (4 * limit, WINDOW) if has_more or self.has_failed_reply is not None else (limit,)
+    @property
+    def asks_rows(self) -> bool:
+        """Whether ids, integration and time do not say all: rows have to be looked at, one by one."""
+        return bool(
+            self.states
+            or self.search
+            or self.key
+            or self.method
+            or self.replay_of
+            or self.has_failed_reply is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,35 +116,6 @@ class RunRow:
     error_step: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class EventPage:
-    """`after` is where the next page goes on; None at the end."""
-
-    lines: list[EventLine]
-    after: str | None
-
-
-def list_events(
-    connection: Connection, workspace_id: str, wanted: EventFilter, *, limit: int, after: str | None = None
-) -> EventPage:
-    """The newest events of a workspace's integrations that match, those before the id `after`."""
-    for window in wanted.windows(limit):
-        newest = event_ids(wanted).order_by(event.c.id.desc())
-        if after is not None:
-            newest = newest.where(event.c.id < after)
-        candidates = newest.limit(window).subquery("candidates")
-        query = (
-            _lines(candidates.join(event, event.c.id == candidates.c.id))
-            .where(is_in(workspace_id), *conditions(wanted))
-            .order_by(candidates.c.id.desc())
-            .limit(limit)
-        )
-        lines = [_line(row) for row in connection.execute(query)]
-        if len(lines) == limit:
-            return EventPage(lines, lines[-1].id)
-    return EventPage(lines, end_of_window(connection, func.min(candidates.c.id), window))
-
-
 def event_ids(wanted: EventFilter) -> Select[Any]:
     """Ids to look at, straight from an index."""
     query = select(event.c.id)
@@ -170,6 +142,10 @@ def conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
         found.append(event.c.received_at >= wanted.received_after)
     if wanted.received_before is not None:
         found.append(event.c.received_at < wanted.received_before)
+    if wanted.method is not None:
+        found.append(event.c.method == wanted.method)
+    if wanted.replay_of is not None:
+        found.append(event.c.replay_of == wanted.replay_of)
     if wanted.key is not None:
         found.append((event.c.key_id == wanted.key) | (api_key.c.label == wanted.key))
     if wanted.has_failed_reply is not None:
@@ -215,13 +191,8 @@ def _postgresql_position(element: Any, compiler: Any, **options: Any) -> str:
     return f"position(CAST({part} AS BYTEA) IN {whole})"
 
 
-def end_of_window(connection: Connection, last_id: ColumnElement[str], window: int) -> str | None:
-    """The last id that was looked at; None when there were fewer than the window holds."""
-    seen, last = connection.execute(select(func.count(), last_id)).one()
-    return last if seen == window else None
-
-
-def _lines(events: FromClause = event) -> Select[Any]:
+def select_lines(events: FromClause = event) -> Select[Any]:
+    """A query for `EventLine`s."""
     columns = [column for column in event.columns if column.name not in ("body", "query", "headers")]
     names = (integration.c.name.label("integration_name"), api_key.c.label.label("key_label"))
     return select(*columns, *_RUN_COLUMNS, *names).select_from(joined(events))
@@ -248,7 +219,8 @@ _RUN_FIELDS = tuple(RunRow.__dataclass_fields__)
 _RUN_COLUMNS = [run.c[name].label(f"run_{name}") for name in _RUN_FIELDS]
 
 
-def _line(row: Row[Any]) -> EventLine:
+def line_of(row: Row[Any]) -> EventLine:
+    """The line of a row that `select_lines` gave."""
     return EventLine(
         id=row.id,
         integration_id=row.integration_id,
@@ -343,7 +315,7 @@ class EventStory:
 
 def show_event(connection: Connection, workspace_id: str, event_id: str) -> EventStory | None:
     """The whole story of an event; None when the workspace has no such one."""
-    query = _lines().where(event.c.id == event_id, is_in(workspace_id))
+    query = select_lines().where(event.c.id == event_id, is_in(workspace_id))
     row = connection.execute(query).first()
     if row is None:
         return None
@@ -351,7 +323,7 @@ def show_event(connection: Connection, workspace_id: str, event_id: str) -> Even
     steps, result = read_step_lines(connection, event_id)
     is_queued = row.run_state == RunState.QUEUED.value and row.run_lane_id is not None
     return EventStory(
-        line=_line(row),
+        line=line_of(row),
         event=whole,
         steps=steps,
         result=result,

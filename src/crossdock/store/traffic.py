@@ -188,13 +188,12 @@ _put = RowInsert(traffic, _or_newer)
 
 def add_refused(connection: Connection, refused: Mapping[Place, int]) -> None:
     """Add refused calls to their slots, by integration and moment."""
-    rows: dict[tuple[Instant, str, Instant], int] = defaultdict(int)
+    rows: dict[tuple[Instant, Place], int] = defaultdict(int)
     for (integration_id, moment), count in refused.items():
         for width in (SLOT, HOUR):
-            rows[width, integration_id, floor_to(moment, width)] += count
-    _add.execute(
-        connection, [_row(width, place, Counts(rejected=count)) for (width, *place), count in sorted(rows.items())]
-    )
+            rows[width, (integration_id, floor_to(moment, width))] += count
+    added = [_row(width, place, Counts(rejected=count)) for (width, place), count in sorted(rows.items())]
+    _add.execute(connection, added)
 
 
 def _added(statement: Insert) -> Any:
@@ -288,7 +287,7 @@ def kept_sums(
     )
     query = select(some.c.step, *(func.sum(some.c[name]) for name in _SUMS)).group_by(some.c.step)
     to, rows = _as_of(connection, lambda: connection.execute(query).all())
-    sums = {int(row[0]) * step: Counts(*(int(value) for value in row[1:])) for row in rows}
+    sums = {int(at) * step: Counts(int(a), int(s), int(f), int(c), int(r)) for at, a, s, f, c, r in rows}
     return KeptSums(to, sums, integration_names(connection, workspace_id))
 
 

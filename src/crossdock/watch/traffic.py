@@ -36,11 +36,13 @@ FINE_HOURS = 50
 """Slots of five minutes are kept as long; hours are all that is left of older ones."""
 KEPT_SECONDS = 400 * 86_400.0
 """How long hours are kept, whatever becomes of their events."""
-BITE: Instant = 60 * SECOND
-"""Runs of so much time are counted in one read, so that no reader is kept for long."""
-OLD_BITE: Instant = SLOT
-RESTING_SHARE = 4
-"""How many times as long as it took is rested after a count."""
+LONGEST_BITE: Instant = HOUR
+SHORTEST_BITE: Instant = 15 * SECOND
+"""Runs of so much time are counted in one read: longer where they are few, so that no reader is kept for long."""
+LONG_SECONDS, SHORT_SECONDS = 0.1, 0.03
+"""A bite that takes longer is halved, one that takes less is doubled."""
+RESTING_SHARE = 1
+"""How many times as long as it took is rested after a count: half of the writer is everybody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class TrafficCount:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._bite: Instant = 60 * SECOND
 
     async def count(self) -> None:
         """Count what is over and was not counted, and what has changed since it was."""
@@ -80,16 +83,17 @@ class TrafficCount:
             await asyncio.sleep(RESTING_SHARE * (monotonic() - began))
 
     async def _count_next(self, start: Instant, end: Instant) -> Instant:
-        """Count the slot, or the hour long ago, that holds an instant; up to when all is counted now."""
+        """Count what is over of the hour that holds an instant; up to when all is counted now."""
         fine_since = self._fine_since()
         if start < fine_since:
             hour = floor_to(start, HOUR)
             counts = await self._count(hour, hour + HOUR, HOUR)
             await self._store.write(put_traffic, {HOUR: counts}, min(hour + HOUR, end))
             return hour + HOUR
-        counts = await self._count(max(start - SLOT, fine_since), start + SLOT, SLOT)
-        await self._store.write(put_traffic, await self._with_hours(counts), start + SLOT)
-        return start + SLOT
+        to = min(floor_to(start, HOUR) + HOUR, end)
+        counts = await self._count(max(start - SLOT, fine_since), to, SLOT)
+        await self._store.write(put_traffic, await self._with_hours(counts), to)
+        return to
 
     def _fine_since(self) -> Instant:
         return floor_to(self._clock() - FINE_HOURS * HOUR, HOUR)
@@ -99,11 +103,14 @@ class TrafficCount:
     ) -> dict[Place, Counts]:
         """Bite by bite."""
         found: dict[Place, Counts] = {}
-        bite = BITE if width == SLOT else OLD_BITE
-        for first in range(start, end, bite):
-            part = await self._store.read(count_runs, first, min(first + bite, end), width, integration_ids)
+        first = start
+        while first < end:
+            began, last = monotonic(), min(first + self._bite, end)
+            part = await self._store.read(count_runs, first, last, width, integration_ids)
             for place, counts in part.items():
                 found.setdefault(place, Counts()).add(counts)
+            self._bite = _next_bite(self._bite, monotonic() - began)
+            first = last
         return found
 
     async def _with_hours(self, slots: Mapping[Place, Counts]) -> dict[Instant, dict[Place, Counts]]:
@@ -173,6 +180,12 @@ class TrafficCount:
         for integration_id in await self._store.read(integrations_with_traffic):
             for width, oldest in ((SLOT, fine_before), (HOUR, before)):
                 await self._store.write(forget_traffic, width, integration_id, oldest)
+
+
+def _next_bite(bite: Instant, took_seconds: float) -> Instant:
+    if took_seconds > LONG_SECONDS:
+        return max(SHORTEST_BITE, bite // 2)
+    return min(LONGEST_BITE, 2 * bite) if took_seconds < SHORT_SECONDS else bite
 
 
 def _differing(

@@ -12,6 +12,7 @@ from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
 from crossdock.api.reading import PAGE, Cursor, Limit, OptionalJsonBody, Who, checked, refuse_the_unexpected
+from crossdock.api.traffic_documents import EventList
 from crossdock.manage.events import SEARCH_CHARACTERS, EventQuery
 
 routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["events"])
@@ -25,10 +26,7 @@ Time = Annotated[str | None, Query(max_length=64, description="RFC 3339 with an 
 Key = Annotated[str | None, Query(max_length=200, description="An API key's id or label.")]
 
 
-@routes.get("/events", **reads(PageOf[documents.EventLine]))
-async def list_events(
-    cases: Cases,
-    who: Who,
+async def _asked(
     integration: Annotated[str | None, Query(max_length=64, description="An integration's id.")] = None,
     status: States = None,
     q: Text = None,
@@ -36,15 +34,25 @@ async def list_events(
     received_after: Time = None,
     received_before: Time = None,
     has_failed_reply: bool | None = None,
-    limit: Limit = PAGE,
-    cursor: Cursor = None,
+    method: Annotated[str | None, Query(max_length=16, description="Such as POST.")] = None,
+    replay_of: Annotated[str | None, Query(max_length=64, description="The id of the event that was replayed.")] = None,
+) -> EventQuery:
+    return EventQuery(integration, status, q, key, received_after, received_before, has_failed_reply, method, replay_of)
+
+
+EventsAsked = Annotated[EventQuery, Depends(_asked)]
+
+
+@routes.get("/events", **reads(EventList))
+async def list_events(
+    cases: Cases, who: Who, asked: EventsAsked, limit: Limit = PAGE, cursor: Cursor = None
 ) -> Response:
     """Events, newest first.
 
     A page looks at a bounded number of events: with filters it may be short, or empty, while `next` goes on.
     """
-    query = EventQuery(integration, status, q, key, received_after, received_before, has_failed_reply)
-    return answer_page(await cases.events.page(who, query, limit=limit, cursor=cursor))
+    found = await cases.events.look(who, asked, limit=limit, cursor=cursor)
+    return answer({"items": found.items, "next": found.next, "searched_until": found.searched_until})
 
 
 @routes.get("/events/{event_id}", **reads(documents.Event))

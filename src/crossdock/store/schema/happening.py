@@ -230,6 +230,13 @@ delivery = Table(
         postgresql_where=text("state IN ('queued', 'retrying') AND expires_at IS NOT NULL"),
     ),
     Index(
+        "delivery_lost",
+        "integration_id",
+        "event_id",
+        sqlite_where=text("state IN ('failed', 'expired') AND event_id IS NOT NULL"),
+        postgresql_where=text("state IN ('failed', 'expired') AND event_id IS NOT NULL"),
+    ),
+    Index(
         "delivery_notifying",
         "webhook_id",
         "due_at",

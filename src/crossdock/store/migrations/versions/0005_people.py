@@ -19,6 +19,7 @@ def upgrade() -> None:
     _create_audit()
     _add_users_to_sessions()
     _create_traffic()
+    _index_lost_replies()
 
 
 def _create_users() -> None:
@@ -102,3 +103,13 @@ def _create_traffic() -> None:
         sqlite_where=unfinished,
         postgresql_where=unfinished,
     )
+
+
+def _index_lost_replies() -> None:
+    if op.get_bind().dialect.name == "sqlite":  # PostgreSQL builds its indexes afterwards, holding nobody up
+        op.create_index(
+            "delivery_lost",
+            "delivery",
+            ["integration_id", "event_id"],
+            sqlite_where=sa.text("state IN ('failed', 'expired') AND event_id IS NOT NULL"),
+        )
