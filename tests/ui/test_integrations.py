@@ -27,7 +27,7 @@ async def test_the_list_tells_of_each_integration_what_matters(site: Site):
     shown = await site.open(LIST)
 
     assert "Orders Webhook Trigger · Request-Response · ordered · open" in shown.words
-    assert "https://hooks.example/hooks/default/shop/orders" in shown.words
+    assert 'data-copy="https://hooks.example/hooks/default/shop/orders"' in shown.text
     assert "Active" in shown.words
     assert "1 call" in shown.words
     assert 'class="sparkline traffic-bars"' in shown.text

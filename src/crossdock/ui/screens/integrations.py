@@ -19,7 +19,7 @@ from crossdock.ui.visit import Visit, reads, writes
 
 LIST = "integrations/list.html"
 PATH = "integrations"
-HEALTH = tuple(status.value for status in HealthStatus if status is not HealthStatus.DISABLED)
+HEALTH = (HealthStatus.ERROR, HealthStatus.WARNING, HealthStatus.ACTIVE, HealthStatus.INITIALIZING)
 STATUSES = ("enabled", "disabled")
 MOST_AT_ONCE = 200
 MOST_UNDONE = 50
@@ -61,7 +61,7 @@ async def show(visit: Visit) -> Response:
         systems=_found_systems(visit.query("system")),
         is_panel=visit.query("panel") == "external-systems",
         is_narrowed=any(visit.query(name) for name in ("q", "type", "status", "health", "cursor")),
-        health=HEALTH,
+        health=[status.value for status in HEALTH],
         statuses=STATUSES,
         chosen_health=_words(visit.query("health")),
     )
