@@ -12,6 +12,7 @@ from crossdock.ui.screens import (
     replay,
     settings,
     webhooks,
+    workflow,
 )
 from crossdock.ui.visit import ScreenRoute
 
@@ -25,6 +26,7 @@ SCREENS: tuple[tuple[ScreenRoute, ...], ...] = (
     deliveries.routes,
     webhooks.routes,
     settings.routes,
+    workflow.routes,
 )
 
 __all__ = ["SCREENS"]
