@@ -47,13 +47,17 @@ SHORTCOMINGS: dict[str, tuple[str, Check, str]] = {
     "a field without a label": ("<input>", check_accessibility, "Form elements must have labels"),
     "pale text": ('<p class="pale">pale text</p>', check_accessibility, "color-contrast"),
     "a wide table": ('<div class="wide">x</div>', check_width, "scrolls sideways"),
-    "something that comes late": ('<p id="late">x</p><script src="/late.js"></script>', check_steadiness, "jumped"),
+    "something that comes late": (
+        '<p id="late">x</p><p class="block">x</p><script src="/late.js"></script>',
+        check_steadiness,
+        "jumped",
+    ),
     "a focus that nobody sees": ('<a class="plain" href="/">x</a>', check_keyboard, "the focus is not to be seen"),
     "a button without a name": ("<button></button>", check_keyboard, "without a name"),
 }
 STYLES = (
     ".pale { color: #ddd; background: #fff } .wide { width: 3000px } .plain { outline: none } "
-    "#late.tall { height: 400px }"
+    "#late.tall { height: 400px } .block { height: 300px }"
 )
 LATE = "requestAnimationFrame(() => setTimeout(() => document.getElementById('late').classList.add('tall'), 50));"
 
