@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from crossdock.ui.screens import (
+    bulk_jobs,
     deliveries,
     event,
+    events,
     integration_form,
     integrations,
     live,
@@ -21,9 +23,11 @@ SCREENS: tuple[tuple[ScreenRoute, ...], ...] = (
     live.routes,
     integrations.routes,
     integration_form.routes,
+    events.routes,
     event.routes,
     replay.routes,
     deliveries.routes,
+    bulk_jobs.routes,
     webhooks.routes,
     settings.routes,
     workflow.routes,

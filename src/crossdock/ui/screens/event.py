@@ -19,6 +19,7 @@ from crossdock.ui.downloads import body_file, download
 from crossdock.ui.event_words import ENDED, error_of, waiting_words
 from crossdock.ui.pictures.waterfall import waterfall
 from crossdock.ui.rendering import format_took, query_string, time_element
+from crossdock.ui.screens.events.filters import Wanted
 from crossdock.ui.visit import Visit, reads, writes
 
 PAGE = "event/event.html"
@@ -71,7 +72,10 @@ def _heading(visit: Visit, event: Json, story: Json) -> dict[str, Any]:
 
 
 async def _neighbours(visit: Visit, event_id: str) -> dict[str, Any]:
-    return {"newer": None, "older": None, "list_query": ""}
+    """The events beside it in the list that it was opened from."""
+    wanted = Wanted.of(visit)
+    near = await visit.cases.events.neighbours(visit.actor, event_id, wanted.query)
+    return {**near, "list_query": wanted.text}
 
 
 # --- steps -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,124 @@
+"""Events over time as stacked bars: each is a link that narrows the list to its time. The same numbers stand in a
+table behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from crossdock.model.time import SECOND, Instant, format_instant, parse_duration, parse_instant
+from crossdock.ui.rendering import format_count, time_element
+
+KINDS = ("succeeded", "unfinished", "canceled", "failed", "rejected")
+"""From bottom to top: what is well, and on it what is not."""
+WORDS: Mapping[str, str] = {
+    "succeeded": "succeeded",
+    "unfinished": "not ended yet",
+    "canceled": "canceled",
+    "failed": "failed",
+    "rejected": "refused",
+}
+WIDTH, HEIGHT, GAP = 1_000, 96, 0.16
+_STATES: Mapping[str, str] = {"unfinished": "running"}
+"""The state that gives a kind its colour, where it has another name."""
+
+
+def histogram(counts: Mapping[str, Any], link: Callable[[str, str], str], kinds: Sequence[str] = KINDS) -> Markup:
+    """`counts` are those of `manage.traffic`; `link` gives the address of the list between two times."""
+    start, step = parse_instant(counts["start"]), round(parse_duration(counts["interval"]) * SECOND)
+    columns = [[int(counts[kind][n]) for kind in kinds] for n in range(len(counts["accepted"]))]
+    highest = max((sum(column) for column in columns), default=0)
+    times = [(format_instant(start + n * step), format_instant(start + (n + 1) * step)) for n in range(len(columns))]
+    bars = Markup("").join(
+        _bar(n, column, highest, len(columns), kinds, times[n], link(*times[n])) for n, column in enumerate(columns)
+    )
+    picture = Markup(
+        '<svg class="histogram-picture" viewBox="0 0 {} {}" preserveAspectRatio="none" width="100%" height="{}" '
+        'data-histogram data-start="{}" data-step="{}" data-count="{}" role="group" '
+        'aria-label="Events over time, one bar each {}"><rect class="histogram-ground" width="{}" height="{}"/>{}'
+        '<rect class="histogram-span" width="0" height="{}" hidden/></svg>'
+    ).format(
+        WIDTH, HEIGHT, HEIGHT, times[0][0], step // 1_000, len(columns), step_words(step), WIDTH, HEIGHT, bars, HEIGHT
+    )
+    return Markup('<div class="histogram">{}{}{}{}</div>').format(
+        _top(highest), picture, _times(times), _table(columns, times, kinds, link)
+    )
+
+
+def step_words(step: Instant) -> str:
+    """`5 min`, `2 h`, `1 d`: how wide a bar is."""
+    minutes = step // (60 * SECOND)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 1_440 else f"{minutes // 1_440} d"
+
+
+def _bar(
+    n: int,
+    column: Sequence[int],
+    highest: int,
+    count: int,
+    kinds: Sequence[str],
+    times: tuple[str, str],
+    href: str,
+) -> Markup:
+    width = WIDTH / max(1, count)
+    x, inner = n * width + width * GAP / 2, width * (1 - GAP)
+    told = f"{times[0][:10]} {times[0][11:16]} UTC: {_words(column, kinds)}"
+    parts, y = Markup(""), float(HEIGHT)
+    for kind, number in zip(kinds, column, strict=True):
+        if number:
+            height = max(1.5, number / highest * (HEIGHT - 2))
+            y -= height
+            parts += Markup('<rect data-state="{}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"/>').format(
+                _STATES.get(kind, kind), x, max(0.0, y), inner, height
+            )
+    return Markup(
+        '<a href="{}" tabindex="-1" data-bar="{}" aria-label="{}"><title>{}</title>'
+        '<rect class="histogram-target" x="{:.2f}" width="{:.2f}" height="{}"/>{}</a>'
+    ).format(href, n, told, told, n * width, width, HEIGHT, parts)
+
+
+def _words(column: Sequence[int], kinds: Sequence[str]) -> str:
+    told = [f"{format_count(number)} {WORDS[kind]}" for kind, number in zip(kinds, column, strict=True) if number]
+    return ", ".join(told) or "nothing"
+
+
+def _top(highest: int) -> Markup:
+    return Markup('<p class="histogram-top faint small" aria-hidden="true">{}</p>').format(format_count(highest))
+
+
+def _times(times: Sequence[tuple[str, str]]) -> Markup:
+    """The beginning, the middle and the end in words below the picture."""
+    marks = (times[0][0], times[len(times) // 2][0], times[-1][1])
+    return Markup('<div class="histogram-times faint small" aria-hidden="true">{}{}{}</div>').format(
+        *(time_element(mark) for mark in marks)
+    )
+
+
+def _table(
+    columns: Sequence[Sequence[int]],
+    times: Sequence[tuple[str, str]],
+    kinds: Sequence[str],
+    link: Callable[[str, str], str],
+) -> Markup:
+    head = Markup("").join(
+        Markup('<th scope="col" class="number">{}</th>').format(WORDS[k].capitalize()) for k in kinds
+    )
+    rows = Markup("").join(
+        Markup('<tr><th scope="row"><a href="{}">{}</a></th>{}</tr>').format(
+            link(*times[n]),
+            time_element(times[n][0]),
+            Markup("").join(Markup('<td class="number">{}</td>').format(format_count(each)) for each in column),
+        )
+        for n, column in enumerate(columns)
+        if any(column)
+    )
+    if not rows:
+        return Markup("")
+    return Markup(
+        '<details class="histogram-table"><summary>As a table</summary><div class="table-frame"><table>'
+        '<thead><tr><th scope="col">From</th>{}</tr></thead><tbody>{}</tbody></table></div></details>'
+    ).format(head, rows)
