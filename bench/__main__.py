@@ -22,6 +22,7 @@ from rich.table import Table
 from bench.load import Answers, has_wrk, install_wrk
 from bench.measure import Load, Measurement, measure, measure_noop, measure_sync
 from bench.nodes import measure_nodes, show_points
+from bench.pages import measure_pages
 from bench.peers import measure_peers
 from bench.profiler import Profiler
 from bench.scenarios import SCENARIOS, Scenario
@@ -40,6 +41,8 @@ COLUMNS = (
 def main() -> int:
     options = _read_options()
     console = Console(width=None if sys.stdout.isatty() else 132)
+    if options.pages:
+        return measure_pages(options.database, options.pages, console, options.json)
     install_wrk()
     load = Load(options.seconds, options.connections, options.rate)
     tool = "wrk" if has_wrk() and options.rate is None else "bench.generator"
@@ -76,6 +79,10 @@ def _read_options() -> argparse.Namespace:
         choices=[*(scenario.name for scenario in SCENARIOS), *STEP_SCENARIOS],
         help="repeatable; default: all",
     )
+    parser.add_argument(
+        "--pages", type=_positive, nargs="?", const=1_000_000, metavar="EVENTS",
+        help="measure what is behind the pages with so many events stored; default: 1,000,000",
+    )  # fmt: skip
     parser.add_argument("--nodes", type=_positive, help="compare 1 to so many nodes on one PostgreSQL")
     parser.add_argument("--json", type=Path, help="where to write the figures; default: bench/results/")
     parser.add_argument("--profile", action="store_true", help="also show where the time goes (slows the program)")
@@ -88,7 +95,7 @@ def _read_options() -> argparse.Namespace:
 
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a number of nodes from 1 on is needed")
+        raise argparse.ArgumentTypeError("a whole number from 1 on is needed")
     return int(text)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,8 +13,10 @@ from sqlalchemy import Connection, event, insert, text
 
 from crossdock.model.states import RunMove, RunState
 from crossdock.model.time import later
+from crossdock.model.traffic import HOUR, SLOT
 from crossdock.store import Store, schema
 from crossdock.store.accept import Accept, Accepted, DedupeKey
+from crossdock.store.attention import last_received, oldest_blocked
 from crossdock.store.audit import AuditFilter, audit_entry, audit_page, forget_audit
 from crossdock.store.backlog import blocked_lanes, count_backlog
 from crossdock.store.claims import (
@@ -26,7 +30,7 @@ from crossdock.store.claims import (
 )
 from crossdock.store.deliveries import DeliveryClaim, look_for_deliveries, read_sending
 from crossdock.store.event_bites import bite_of_events, position_before_last
-from crossdock.store.event_search import list_events
+from crossdock.store.event_search import count_events, list_events
 from crossdock.store.events import EventFilter, read_steps, show_event
 from crossdock.store.fleet import (
     count_bulk_jobs,
@@ -54,10 +58,20 @@ from crossdock.store.run_look import look_for_runs
 from crossdock.store.settle import Checkpoint
 from crossdock.store.status import read_status
 from crossdock.store.telling import drop_notices_of
+from crossdock.store.traffic import (
+    count_runs,
+    count_unfinished_runs,
+    forget_traffic,
+    integrations_with_traffic,
+    kept_slots,
+    kept_sums,
+    next_acceptance,
+    open_slots,
+)
 from tests.support.held import START, HeldClock
 from tests.support.runs import NODE, OTHER_NODE, Runs, a_step, add_integration, an_entry, an_event, settle_of
 
-LARGE = ("run", "event", "journal", "delivery", "attempt", "notification", "audit")
+LARGE = ("run", "event", "journal", "delivery", "attempt", "notification", "audit", "traffic")
 SMALL_INDEXES = {
     index.name
     for table in schema.metadata.tables.values()
@@ -262,6 +276,42 @@ async def test_operators_and_callers_read_no_whole_table(store: Store, full: Run
         lambda c: audit_page(c, "ws_1", AuditFilter(search="alice"), limit=20, after_id="aud_9"),
         lambda c: audit_page(c, "ws_1", AuditFilter(subject_id="key_1", action="key"), limit=20),
         lambda c: audit_entry(c, "ws_1", "aud_9"),
+    ]
+    for look in looks:
+        assert await store.write(scans, look) == []
+
+
+async def test_pages_read_no_whole_table(store: Store, full: Runs) -> None:
+    now = full.now
+    hour_ago = later(now, -3_600)
+    filters = [
+        EventFilter(),
+        EventFilter(states=(RunState.FAILED,)),
+        EventFilter(states=(RunState.CANCELED,), received_after=hour_ago),
+        EventFilter(states=(RunState.QUEUED, RunState.RETRYING), integration_id="int_a"),
+        EventFilter(has_failed_reply=True),
+        EventFilter(has_failed_reply=True, integration_id="int_b"),
+        EventFilter(search="x", key="k", method="POST"),
+        EventFilter(replay_of="evt_1"),
+    ]
+    looks: list[Callable[[Connection], Any]] = [
+        *(partial(list_events, workspace_id="ws_1", wanted=wanted, limit=20, after="evt_9") for wanted in filters),
+        # Without a time they begin at the newest event, in its index, and look at a bounded number.
+        *(
+            partial(count_events, workspace_id="ws_1", wanted=replace(wanted, received_after=hour_ago))
+            for wanted in filters
+        ),
+        lambda c: count_runs(c, hour_ago, now, SLOT),
+        lambda c: count_runs(c, hour_ago, now, SLOT, ["int_a"]),
+        lambda c: count_unfinished_runs(c, now),
+        lambda c: next_acceptance(c, hour_ago),
+        lambda c: open_slots(c, SLOT, hour_ago),
+        lambda c: kept_slots(c, ["int_a", "int_b"], HOUR, hour_ago, now),
+        lambda c: kept_sums(c, "ws_1", SLOT, HOUR, (hour_ago, now)),
+        lambda c: last_received(c, ["int_a", "int_b"]),
+        lambda c: oldest_blocked(c, ["int_a", "int_b"], 10),
+        lambda c: integrations_with_traffic(c),
+        lambda c: forget_traffic(c, SLOT, "int_a", hour_ago),
     ]
     for look in looks:
         assert await store.write(scans, look) == []

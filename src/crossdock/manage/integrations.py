@@ -32,7 +32,7 @@ from crossdock.manage.secrets import (
     unseal,
     write_signing_secret,
 )
-from crossdock.manage.written import READ_ONLY, editable_document, public_document
+from crossdock.manage.written import READ_ONLY, editable_document, public_document, short_document
 from crossdock.model.errors import Conflict, FieldError, Invalid, NotFound
 from crossdock.model.health import HealthStatus
 from crossdock.model.outcome import Json
@@ -253,11 +253,18 @@ class Integrations:
         return self._with_health(stored, known)
 
     async def documents(self, actor: Actor, integration_ids: Sequence[str]) -> dict[str, Json]:
-        """The documents of these integrations by id, as the list has them; those that are gone are left out."""
+        """What tells most of these integrations, by id, no secret opened; those that are gone are left out."""
         actor.require("viewer")
         read = self._ports.store.read
         rows = await read(integrations_by_ids, actor.workspace_id, integration_ids, self._ports.now())
-        return await self._listed(list(rows.values()))
+        known = await read(health_of_many, integration_ids)
+        return {
+            own: {
+                **short_document(stored, self._ports.public_url),
+                "current_health": line_document(stored.row, known.get(own)),
+            }
+            for own, stored in rows.items()
+        }
 
     async def _listed(self, rows: Sequence[StoredIntegration]) -> dict[str, Json]:
         """The documents of these integrations by id, without workflows."""

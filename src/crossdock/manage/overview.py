@@ -17,12 +17,12 @@ from crossdock.manage.health_documents import worst_first
 from crossdock.manage.integrations import Integrations, integration_filter
 from crossdock.manage.lanes import write_lane_name
 from crossdock.manage.paging import Page, check_limit, read_text_cursor, write_cursor
-from crossdock.manage.traffic import Line, Traffic, counts_document
+from crossdock.manage.traffic import Traffic, counts_document
 from crossdock.model.errors import FieldError, Invalid
 from crossdock.model.health import REPLY, HealthStatus, Issue
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant, format_instant, later, seconds_between
-from crossdock.model.traffic import percentile_ms
+from crossdock.model.traffic import Counts, percentile_ms
 from crossdock.store import Store
 from crossdock.store.attention import (
     Standing,
@@ -137,14 +137,14 @@ class Overview:
             queue = ranked.queues.get(integration_id)
             lines.append(
                 {
-                    **_shown(document),
+                    **document,
                     "attention": ranked.attention[integration_id],
                     "current_health": {
                         **document["current_health"],
                         **_reason(issues.get(integration_id, ()), now),
                     },
                     "traffic": traffic[integration_id].document(with_percentiles=False),
-                    "duration_ms": _durations(traffic[integration_id]),
+                    "duration_ms": _durations(traffic[integration_id].total),
                     "queue": None if queue is None else queue.document(now),
                     "blocked_lanes": ranked.blocked.get(integration_id, 0),
                     "last_event_at": format_instant(last[integration_id]) if integration_id in last else None,
@@ -249,19 +249,6 @@ def _read_position(cursor: str | None) -> tuple[int, str] | None:
     return int(number), name
 
 
-_SHOWN_FIELDS = ("id", "name", "type", "status", "path", "url", "warnings", "revision", "created_at", "updated_at")
-
-
-def _shown(document: Json) -> Json:
-    trigger = document["trigger"]
-    return {
-        **{name: document[name] for name in _SHOWN_FIELDS},
-        "response_mode": trigger["response_mode"],
-        "ordered_delivery": trigger["ordered_delivery"],
-        "authentication": trigger["authentication"]["mode"],
-    }
-
-
 def _reason(issues: Iterable[Issue], now: Instant) -> Json:
     """The worst issue that counts, in words; None where nothing is wrong."""
     awake = [issue for issue in worst_first(issues) if not issue.is_snoozed(now)]
@@ -273,8 +260,8 @@ def _reason(issues: Iterable[Issue], now: Instant) -> Json:
     }
 
 
-def _durations(line: Line) -> Json:
-    durations = line.total.durations
+def _durations(counts: Counts) -> Json:
+    durations = counts.durations
     return {f"p{rank}": percentile_ms(durations, rank) for rank in (50, 95)}
 
 

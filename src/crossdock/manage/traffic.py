@@ -7,7 +7,7 @@ where they were accepted: a run that ends hours later changes a point of the pas
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from crossdock.clock import Clock
@@ -102,7 +102,7 @@ class Traffic:
         kept = await self._store.read(kept_sums, actor.workspace_id, scale.width, scale.step, times)
         sums = dict(kept.sums)
         for (integration_id, step), counts in self.open.slots(scale.step, kept.counted_to).items():
-            if integration_id in kept.names:
+            if integration_id in kept.names and start <= step < times[1]:
                 sums.setdefault(step, Counts()).add(counts)
         return Line(scale, start, sums)
 
@@ -120,8 +120,13 @@ class Traffic:
         by_owner: dict[str, dict[Instant, Counts]] = {integration_id: {} for integration_id in integration_ids}
         for (integration_id, slot), counts in (*slots.items(), *self.open.slots(scale.width, to).items()):
             points = by_owner.get(integration_id)
-            if points is not None and slot >= start:
-                points.setdefault(floor_to(slot, scale.step), Counts()).add(counts)
+            if points is None or not start <= slot < end:
+                continue
+            at = floor_to(slot, scale.step)
+            if at in points:
+                points[at].add(counts)
+            else:  # it was made for this line: nobody else adds to it
+                points[at] = counts
         return {integration_id: Line(scale, start, points) for integration_id, points in by_owner.items()}
 
 
@@ -132,10 +137,10 @@ class Line:
     scale: Scale
     start: Instant
     points: Mapping[Instant, Counts]
+    total: Counts = field(init=False)
 
-    @property
-    def total(self) -> Counts:
-        return total(self.points.values())
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", total(self.points.values()))
 
     def document(self, *, with_percentiles: bool) -> Json:
         """Lists of equal length, one number for each point, oldest first."""
@@ -145,7 +150,7 @@ class Line:
             "start": format_instant(self.start),
             "interval": format_duration(scale.step / SECOND),
             **{name: [getattr(point, name) for point in points] for name in COUNTED},
-            "total": counts_document(total(points), with_percentiles=with_percentiles),
+            "total": counts_document(self.total, with_percentiles=with_percentiles),
         }
         if with_percentiles:
             durations = [percentiles(point) for point in points]

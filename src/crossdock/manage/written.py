@@ -68,6 +68,27 @@ def public_document(stored: StoredIntegration, vault: Vault, public_url: str) ->
     }
 
 
+def short_document(stored: StoredIntegration, public_url: str) -> Json:
+    """What tells most of an integration: for lists of many, and without opening a secret."""
+    row = stored.row
+    trigger = row.document["trigger"]
+    return {
+        "id": row.id,
+        "name": row.name,
+        "type": row.type,
+        "status": "enabled" if row.enabled else "disabled",
+        "path": row.path,
+        "url": f"{public_url}/hooks/{row.workspace}/{row.path}",
+        "warnings": warnings(stored),
+        "revision": row.revision,
+        "created_at": format_instant(row.created_at),
+        "updated_at": format_instant(row.updated_at),
+        "response_mode": trigger["response_mode"],
+        "ordered_delivery": trigger["ordered_delivery"],
+        "authentication": trigger["authentication"]["mode"],
+    }
+
+
 def warnings(stored: StoredIntegration) -> list[str]:
     """What is allowed but probably not meant."""
     trigger, reply = stored.row.document["trigger"], stored.row.document.get("reply")

@@ -52,8 +52,11 @@ def open_issues(connection: Connection, integration_ids: Sequence[str]) -> dict[
 def last_received(connection: Connection, integration_ids: Sequence[str]) -> dict[str, Instant]:
     """When the last event of each of these integrations came; those without any are left out."""
     event = schema.event
-    mine = select(event.c.received_at).where(event.c.integration_id == integration.c.id)
-    last = mine.order_by(event.c.id.desc()).limit(1).scalar_subquery()
+    # A range, not `=`: PostgreSQL would think the order by id alone enough, and might walk back through the primary key
+    # past everything that came to others since.
+    mine = (event.c.integration_id >= integration.c.id, event.c.integration_id <= integration.c.id)
+    newest = select(event.c.received_at).where(*mine).order_by(event.c.integration_id.desc(), event.c.id.desc())
+    last = newest.limit(1).scalar_subquery()
     rows = connection.execute(select(integration.c.id, last).where(integration.c.id.in_(integration_ids)))
     return {row[0]: row[1] for row in rows if row[1] is not None}
 

@@ -66,6 +66,19 @@ class EventFilter:
     replay_of: str | None = None
 
     @property
+    def asks_events(self) -> bool:
+        """Whether the rows of events themselves have to be looked at."""
+        return bool(
+            self.search
+            or self.key
+            or self.method
+            or self.replay_of
+            or self.received_after is not None
+            or self.received_before is not None
+            or self.has_failed_reply is not None
+        )
+
+    @property
     def asks_rows(self) -> bool:
         """Whether ids, integration and time do not say all: rows have to be looked at, one by one."""
         return bool(

@@ -11,6 +11,7 @@ from crossdock.model.health_judging import judge
 from crossdock.model.states import WaitingFor
 from crossdock.model.time import Instant
 from crossdock.store import schema
+from crossdock.store.attention import last_received
 from crossdock.store.backlog import count_backlog
 from crossdock.store.claims import IS_HELD
 from crossdock.store.health import effective_status
@@ -46,7 +47,7 @@ def read_facts(connection: Connection, watched: Sequence[Watched]) -> dict[str, 
     listened = [one.integration_id for one in watched if one.rules.silence is not None]
     queued = [one.integration_id for one in watched if one.rules.backlog is not None]
     guarded = [one.integration_id for one in watched if one.rules.rejected_calls is not None]
-    last = _last_events(connection, listened) if listened else {}
+    last = last_received(connection, listened) if listened else {}
     waiting = count_backlog(connection, queued, COUNTED_RUNS) if queued else {}
     refused = _refused(connection, guarded) if guarded else {}
     blocked = _blocked(connection, [one.integration_id for one in watched])
@@ -54,14 +55,6 @@ def read_facts(connection: Connection, watched: Sequence[Watched]) -> dict[str, 
         one: Facts(last.get(one), waiting.get(one), refused.get(one, {}), blocked.get(one))
         for one in (each.integration_id for each in watched)
     }
-
-
-def _last_events(connection: Connection, integration_ids: Sequence[str]) -> dict[str, Instant]:
-    event, owner = schema.event, schema.integration
-    mine = select(event.c.received_at).where(event.c.integration_id == owner.c.id)
-    last = mine.order_by(event.c.id.desc()).limit(1).scalar_subquery()
-    rows = connection.execute(select(owner.c.id, last).where(owner.c.id.in_(integration_ids)))
-    return {row[0]: row[1] for row in rows if row[1] is not None}
 
 
 def _refused(connection: Connection, integration_ids: Sequence[str]) -> dict[str, Mapping[str, int]]:
