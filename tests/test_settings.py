@@ -182,3 +182,40 @@ def test_settings_describe_themselves_without_secrets() -> None:
 )
 def test_links_carry_an_address_that_callers_can_use(options: dict[str, object], url: str) -> None:
     assert load_settings(options).url_at(80) == url
+
+
+# --- an OpenID provider --------------------------------------------------------------------------------------------
+
+
+def test_a_provider_is_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSDOCK_OIDC_ISSUER", "https://id.example/")
+    monkeypatch.setenv("CROSSDOCK_OIDC_CLIENT_ID", "crossdock")
+    monkeypatch.setenv("CROSSDOCK_OIDC_ROLES", "admin=platform team, viewer=staff")
+
+    settings = load_settings()
+
+    assert settings.oidc_issuer == "https://id.example/"
+    assert settings.oidc_roles.by_group == {"platform team": "admin", "staff": "viewer"}
+    [told] = [entry["value"] for entry in settings.describe() if entry["name"] == "oidc_roles"]
+    assert told == "admin=platform team,viewer=staff"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("OIDC_ISSUER", "https://id.example", "go together"),
+        ("OIDC_CLIENT_ID", "crossdock", "go together"),
+        ("OIDC_ISSUER", "id.example", "write it like"),
+        ("OIDC_SCOPES", "email", "openid"),
+        ("OIDC_ROLES", "root=staff", "ROLE=GROUP"),
+        ("OIDC_ROLES", "admin", "ROLE=GROUP"),
+        ("OIDC_DEFAULT_ROLE", "root", "viewer"),
+    ],
+)
+def test_a_provider_that_is_half_set_up_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(f"CROSSDOCK_{name}", value)
+
+    with pytest.raises(Misconfigured, match=said):
+        load_settings()

@@ -49,6 +49,7 @@ from crossdock.manage.overview import Overview
 from crossdock.manage.passwords import Passwords
 from crossdock.manage.ports import Stages
 from crossdock.manage.sessions import Sessions
+from crossdock.manage.single_sign_on import SignOnPorts, SingleSignOn, sign_on_of
 from crossdock.manage.stats import Stats
 from crossdock.manage.tokens import AdminToken, Tokens
 from crossdock.manage.traffic import Traffic
@@ -97,6 +98,7 @@ from crossdock.store.transfer_marks import check_marks, shown_place
 from crossdock.tracing import open_tracer
 from crossdock.turns import turns_of, wire_signals
 from crossdock.ui import Workspace
+from crossdock.ui.oidc import CALLBACK
 from crossdock.vault import LOCAL_TOKEN_FILE, load_vault, local_secret
 from crossdock.watch.bulk import BulkWork, Deed
 from crossdock.watch.bulk_deeds import BACKLOG, Canceling, Comparing, Replaying
@@ -126,7 +128,7 @@ COLLECT_AFTER = 20_000
 
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the process's exit code. A second signal ends the process at once."""
-    for name in ("admin_token", "master_key", "metrics_token"):
+    for name in ("admin_token", "master_key", "metrics_token", "oidc_client_secret"):
         observe.conceal(settings.secret(name))
     observe.configure_logging(settings.log_level, settings.log_format)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
@@ -431,6 +433,10 @@ class Node:
         rules, sender = WebhookRules(self.guard.check_url), NoticeSender(self.caller)
         return Webhooks(WebhookPorts(self.store, self.vault, self.catalog, rules, system_now, sender))
 
+    def _single_sign_on(self) -> SingleSignOn | None:
+        ports = SignOnPorts(self.store, self.sessions, self.vault, system_now)
+        return sign_on_of(self.settings, ports, self.sender, self.settings.url_at(self.settings.port) + CALLBACK)
+
     async def _start_work(self) -> None:
         """Begin with what this process's roles ask for. A stage that is stopped before it begins offers nothing."""
         self.watch = Watch(turns_of(self))
@@ -455,7 +461,7 @@ class Node:
                 metrics=self.metrics.text,
                 receive=self._doors() if "receive" in self.settings.roles else None,
                 api=create_api(self.cases) if has_web else None,
-                pages=Workspace(self.cases, self.sessions) if has_web else None,
+                pages=Workspace(self.cases, self.sessions, self._single_sign_on()) if has_web else None,
                 metrics_token=self.settings.secret("metrics_token"),
                 trusted_proxies=self.settings.trusted_proxies,
             )

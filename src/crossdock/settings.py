@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
@@ -31,9 +31,10 @@ from crossdock.model.time import format_duration, parse_duration
 
 ENV_PREFIX = "CROSSDOCK_"
 CONFIG_VARIABLE = "CROSSDOCK_CONFIG"
-SECRETS = ("database", "database_direct", "admin_token", "master_key", "metrics_token")
+SECRETS = ("database", "database_direct", "admin_token", "master_key", "metrics_token", "oidc_client_secret")
 
 Role: TypeAlias = Literal["receive", "run", "deliver", "web"]
+UserRole: TypeAlias = Literal["viewer", "operator", "admin"]
 ALL_ROLES: frozenset[Role] = frozenset({"receive", "run", "deliver", "web"})
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
@@ -54,6 +55,20 @@ class AllowedTargets:
 
     def __str__(self) -> str:
         return ",".join([*map(str, self.networks), *sorted(self.hosts)])
+
+
+@dataclass(frozen=True, slots=True)
+class RoleGroups:
+    """Roles with the groups of an OpenID provider that give them."""
+
+    pairs: tuple[tuple[UserRole, str], ...] = ()
+
+    def __str__(self) -> str:
+        return ",".join(f"{role}={group}" for role, group in self.pairs)
+
+    @property
+    def by_group(self) -> dict[str, UserRole]:
+        return {group: role for role, group in self.pairs}
 
 
 def split_words(value: object) -> object:
@@ -89,6 +104,12 @@ def check_base_url(value: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
         raise ValueError("write it like https://hooks.example.com, without query, fragment or user")
     return value.rstrip("/")
+
+
+def check_issuer(value: str) -> str:
+    """As it stands: a slash at its end is part of its name."""
+    check_base_url(value)
+    return value
 
 
 def check_database_url(value: SecretStr) -> SecretStr:
@@ -136,10 +157,29 @@ def check_names(value: frozenset[str]) -> frozenset[str]:
 
 
 Names = Annotated[frozenset[str], NoDecode, BeforeValidator(split_words), AfterValidator(check_names)]
+
+
+def parse_groups(value: object) -> object:
+    words = split_words(value)
+    if not isinstance(words, list):
+        return words
+    return RoleGroups(tuple(_parse_group(str(word)) for word in words))
+
+
+def _parse_group(word: str) -> tuple[UserRole, str]:
+    role, separator, group = (part.strip() for part in word.partition("="))
+    known = next((each for each in get_args(UserRole) if each == role), None)
+    if known is None or not separator or not group:
+        raise ValueError(f"{word!r} is not ROLE=GROUP; write admin=platform-team, viewer=staff")
+    return known, group
+
+
+Groups = Annotated[RoleGroups, NoDecode, BeforeValidator(parse_groups)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(parse_networks)]
 Targets = Annotated[AllowedTargets, NoDecode, BeforeValidator(parse_allowed_targets)]
 Roles = Annotated[frozenset[Role], NoDecode, BeforeValidator(split_words), Field(min_length=1)]
 BaseUrl = Annotated[str, AfterValidator(check_base_url)]
+Issuer = Annotated[str, AfterValidator(check_issuer)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(check_database_url)]
 Token = Annotated[SecretStr, AfterValidator(check_token)]
 Level = Literal["debug", "info", "warning", "error"]
@@ -229,6 +269,29 @@ class Settings(BaseSettings):
         "reach, plain HTTP included.",
     )
 
+    oidc_issuer: Issuer | None = Field(
+        None, description="The OpenID provider that people may sign in with: its issuer, as the provider writes it."
+    )
+    oidc_client_id: str | None = Field(None, min_length=1, description="Who Crossdock is for the OpenID provider.")
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="The client's secret at the OpenID provider; none for a public client."
+    )
+    oidc_name: str = Field(
+        "your organisation", min_length=1, max_length=60, description="What people call the provider: Sign in with ..."
+    )
+    oidc_scopes: str = Field("openid email profile", description="What the provider is asked for; with `openid`.")
+    oidc_default_role: UserRole | None = Field(
+        None,
+        description="The role in the workspace default of whoever comes from the provider and is no user yet. Default: "
+        "strangers are refused.",
+    )
+    oidc_roles_claim: str = Field("groups", min_length=1, description="The claim of the ID token that names groups.")
+    oidc_roles: Groups = Field(
+        RoleGroups(),
+        description="Comma-separated `ROLE=GROUP`: the role in the workspace default that each group gives, at each "
+        "sign-in. Whoever is in none of them is refused, or gets oidc_default_role.",
+    )
+
     head_timeout: Duration = Field(10.0, gt=0, le=LONGEST_WAIT, description="For a caller to send the whole head.")
     body_timeout: Duration = Field(30.0, gt=0, le=LONGEST_WAIT, description="For a caller to send the whole body.")
     stop_grace: Duration = Field(
@@ -271,6 +334,10 @@ class Settings(BaseSettings):
     def _fits_together(self) -> Settings:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together; set both or neither")
+        if (self.oidc_issuer is None) != (self.oidc_client_id is None):
+            raise ValueError("oidc_issuer and oidc_client_id go together; set both or neither")
+        if "openid" not in self.oidc_scopes.split():
+            raise ValueError("oidc_scopes has to contain openid, or there is no ID token")
         if self.lease_ttl < 2 * self.heartbeat:
             raise ValueError("lease_ttl has to be at least two heartbeats, or a slow moment costs a process its work")
         return self

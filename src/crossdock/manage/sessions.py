@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
 
+from crossdock import observe
 from crossdock.clock import Clock, new_id
 from crossdock.manage.actor import ROLES, Actor
 from crossdock.manage.logins import check_login, check_person, normalise_login
@@ -205,12 +206,14 @@ class Sessions:
         limits = await self._limits(login, source_ip)
         wait = await self._store.write(count_try, limits, self._now())
         if wait:
+            observe.emit(observe.SIGN_IN_THROTTLED, source_ip=source_ip, seconds=wait)
             return Throttled(wait)
         stored = await self._store.read(user_by_login, login)
         usable = stored is not None and stored.row.can_sign_in and bool(stored.memberships)
         password_hash = stored.row.password_hash if stored is not None and usable else None
         is_right = await self._matches(password_hash, password, limits)
         if not is_right or stored is None or password_hash is None:
+            observe.emit(observe.SIGN_IN_REFUSED, source_ip=source_ip)  # no login: people type passwords into its field
             return SignInRefused()
         begun = await self._begin(stored.row.id, source_ip, agent, password_hash)
         if begun is None:

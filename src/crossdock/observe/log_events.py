@@ -118,6 +118,15 @@ SQL_DONE_NOT_PRUNED = LogEvent(
 )
 TRACES_LOST = LogEvent("traces.lost", logging.WARNING, "Spans of traces can't be sent; said once, until they can be.")
 TRACES_RECOVERED = LogEvent("traces.recovered", logging.INFO, "Spans of traces are sent again.")
+SIGN_IN_REFUSED = LogEvent(
+    "sign_in.refused", logging.INFO, "Somebody tried to sign in with a wrong login or password, from this address."
+)
+SIGN_IN_THROTTLED = LogEvent(
+    "sign_in.throttled", logging.WARNING, "So many tries to sign in failed that the next one has to wait."
+)
+SIGN_ON_REFUSED = LogEvent(
+    "sign_on.refused", logging.WARNING, "Somebody came from the OpenID provider and was not signed in."
+)
 RETENTION_SWEPT = LogEvent("retention.swept", logging.DEBUG, "Events past their time were removed.")
 
 LOG_EVENTS: tuple[LogEvent, ...] = tuple(value for value in list(globals().values()) if isinstance(value, LogEvent))

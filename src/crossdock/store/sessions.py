@@ -139,14 +139,16 @@ def forget_sessions(connection: Connection, now: Instant, seen_after: Instant) -
 
 def add_first_link(connection: Connection, digest: bytes, now: Instant, expires_at: Instant) -> None:
     """Keep a new link for the first user of all."""
-    _add(connection, LINK, digest, hold_administration(connection), now, expires_at)
+    values = {"hash": digest, "kind": LINK, "created_at": now, "expires_at": expires_at}
+    connection.execute(insert(session).values(workspace_id=hold_administration(connection), **values))
 
 
 def add_user_link(connection: Connection, digest: bytes, stored: StoredUser, now: Instant, expires_at: Instant) -> None:
     """Keep a new link of a user; those that were made before are of no use any more."""
     connection.execute(delete(session).where(session.c.user_id == stored.row.id, session.c.kind == LINK))
     workspace_id = stored.memberships[0].workspace_id if stored.memberships else hold_administration(connection)
-    _add(connection, LINK, digest, workspace_id, now, expires_at, user_id=stored.row.id)
+    values = {"hash": digest, "kind": LINK, "created_at": now, "expires_at": expires_at}
+    connection.execute(insert(session).values(workspace_id=workspace_id, user_id=stored.row.id, **values))
 
 
 def good_link(connection: Connection, digest: bytes, now: Instant) -> Link | None:
@@ -217,23 +219,3 @@ def _session(row: Any) -> SessionRow:
     return SessionRow(
         row.id, row.user_id, row.created_at, row.expires_at, row.last_seen_at, row.agent or "", row.source_ip or ""
     )
-
-
-def _add(
-    connection: Connection,
-    kind: str,
-    digest: bytes,
-    workspace_id: str,
-    now: Instant,
-    expires_at: Instant,
-    user_id: str | None = None,
-) -> None:
-    values = {
-        "hash": digest,
-        "kind": kind,
-        "workspace_id": workspace_id,
-        "created_at": now,
-        "expires_at": expires_at,
-        "user_id": user_id,
-    }
-    connection.execute(insert(session).values(values))

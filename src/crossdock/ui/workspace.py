@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, Router
 
 from crossdock.manage.sessions import Sessions
+from crossdock.manage.single_sign_on import SingleSignOn
 from crossdock.manage.use_cases import UseCases
 from crossdock.model.errors import CrossdockError, MethodNotAllowed, NotFound
 from crossdock.server.app import Receive, Scope, Send
@@ -24,6 +25,7 @@ from crossdock.server.problems import problem_response
 from crossdock.ui.cookies import session_text
 from crossdock.ui.forms import read_form
 from crossdock.ui.leading import lead_on
+from crossdock.ui.oidc import SignOnPages
 from crossdock.ui.origin import TOKEN_FIELD, is_from_own_page, require_own_page
 from crossdock.ui.rendering import html, render
 from crossdock.ui.screens import SCREENS
@@ -38,14 +40,15 @@ LEAST_COMPRESSED = 1_000
 class Workspace:
     """Pages for people: signing in, the screens of each workspace, and the files that they load."""
 
-    def __init__(self, cases: UseCases, sessions: Sessions, provider: str | None = None) -> None:
+    def __init__(self, cases: UseCases, sessions: Sessions, single_sign_on: SingleSignOn | None = None) -> None:
         self._cases = cases
         self._sessions = sessions
         # Not a whole Starlette: its outermost part would answer unexpected errors in its own way and raise them again.
         routes = Router(
             [
                 Route("/static/{version}/{path:path}", answer_static),
-                *SignIn(sessions, provider).routes,
+                *SignIn(sessions, single_sign_on.name if single_sign_on else None).routes,
+                *(SignOnPages(single_sign_on).routes if single_sign_on else ()),
                 *(
                     Route(f"/w/{{workspace}}{route.path}", self._for_members(route), methods=[route.method])
                     for screen in SCREENS
