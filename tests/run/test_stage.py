@@ -352,6 +352,23 @@ async def test_lost_runs_are_worked_on_one_at_a_time(yard: Yard, clock: HeldCloc
     await until(lambda: yard.stage.in_work == 0)
 
 
+async def test_a_lost_run_waits_for_room_in_its_integration(yard: Yard, clock: HeldClock) -> None:
+    await yard.add(steps=[held(group="g")], concurrency=1)
+    runs = Runs(yard.store, clock.now)
+    lost = await runs.leased(node=OTHER_NODE, body=named("lost"))
+    first = await yard.call(body=named("first"))
+    await until(lambda: yard.work["calls"] == ["first"])
+
+    await yard.stage.fail_lost(await yard.store.write(rescue_runs, [OTHER_NODE], NODE, clock.now, "rescue"))
+    await yard.stage._look()
+    assert yard.work["calls"] == ["first"]
+    yard.open("first", "lost")
+
+    await yard.until(first.json["id"], "succeeded")
+    await yard.until(lost.event.id, "succeeded")
+    assert yard.work["most"]["g"] == 1
+
+
 async def test_a_stray_lease_is_returned_after_it_was_seen_twice(yard: Yard) -> None:
     await yard.add(steps=[note()])
     runs = Runs(yard.store, yard.clock.now)

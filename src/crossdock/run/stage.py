@@ -35,6 +35,7 @@ from crossdock.run.lanes import IDLE_SECONDS, LaneDriver
 from crossdock.run.limits import Limits
 from crossdock.run.outside import Outside
 from crossdock.run.owned_lanes import ORPHAN_SECONDS, OwnedLanes
+from crossdock.run.quarantine import Quarantine
 from crossdock.run.settling import Ending
 from crossdock.run.slots import Slots
 from crossdock.run.steps import StepContext, WorkflowStep
@@ -43,7 +44,7 @@ from crossdock.run.traced import perform_traced
 from crossdock.run.walk import LeaseLost, WalkPorts, walk
 from crossdock.run.workflows import Workflows
 from crossdock.store.accept import Accepted, Duplicate, Lease, lane_id
-from crossdock.store.claims import LOST, Claim, Rescued, claim_quarantined, end_delays, read_leases, return_runs
+from crossdock.store.claims import LOST, Claim, Rescued, end_delays, read_leases, return_runs
 from crossdock.store.lookout import Lookout
 from crossdock.store.patience import until_recorded
 from crossdock.store.run_look import look_for_runs
@@ -90,6 +91,7 @@ class RunStage:
             unreadable=lambda: catalog.snapshot.broken,
         )
         self._slots = Slots(TOTAL_SLOTS)
+        self._quarantine = Quarantine(store, self._slots, self._limits, self._start, self.wake, sources=sources)
         self._backlog: OrderedDict[str, None] = OrderedDict()
         self._performing: dict[str, asyncio.Task[Any] | None] = {}
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -97,7 +99,6 @@ class RunStage:
         self._held = HeldLeases()
         self._lookout = Lookout(sources.now, self._signals)
         self._is_pumping = False
-        self._is_quarantine_busy = False
         self._stopping = False
         self._handing_back = False
 
@@ -294,6 +295,7 @@ class RunStage:
 
     def _release(self, integration_id: str, count: int = 1) -> None:
         self._slots.release(integration_id, count)
+        self._quarantine.room_came()
         if self._backlog:
             self._pump_soon()
 
@@ -400,27 +402,14 @@ class RunStage:
         self._pump_soon()
         for event_id in found.cancel_requests:
             self.cancel(event_id)
-        if found.has_quarantined and not self._is_quarantine_busy:
-            await self._work_quarantined()
+        if found.has_quarantined:
+            await self._quarantine.work()
         if found.next_at is not None:
             self._lookout.due(found.next_at)
         if self.lanes.are_wanted(found.has_orphan_lanes):
             await self.lanes.adopt()
         elif found.has_orphan_lanes:
             self._lookout.due(later(now, ORPHAN_SECONDS))
-
-    async def _work_quarantined(self) -> None:
-        """Runs that were lost with a node are worked on one at a time: the one that kills processes dies alone."""
-        run = await self._store.write(claim_quarantined, self._sources.node_id, new_token(), self._sources.now())
-        if run is None:
-            return
-        self._is_quarantine_busy = True
-        self._slots.take_extra(run.event.integration_id)
-        self._start(run).add_done_callback(lambda _: self._leave_quarantine())
-
-    def _leave_quarantine(self) -> None:
-        self._is_quarantine_busy = False
-        self.wake()
 
     async def return_strays(self) -> None:
         """Hand back runs that are leased to this node without its knowledge; called seconds apart."""

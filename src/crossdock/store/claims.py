@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -101,11 +101,13 @@ def _claim(connection: Connection, query: Any, change: Claim) -> list[LeasedRun]
     return read_leased(connection, [row[0] for row in rows if row[0] in claimed])
 
 
-def claim_quarantined(connection: Connection, node_id: str, token: str, now: Instant) -> LeasedRun | None:
-    """Take one due run that was lost with a node before."""
+def claim_quarantined(
+    connection: Connection, node_id: str, token: str, now: Instant, full: Collection[str] = ()
+) -> LeasedRun | None:
+    """Take one due run that was lost with a node before, of none of the integrations that are `full`."""
     query = (
         select(run.c.event_id)
-        .where(IS_LOST_BEFORE, is_due(run, now))
+        .where(IS_LOST_BEFORE, is_due(run, now), *([run.c.integration_id.not_in(sorted(full))] if full else ()))
         .order_by(run.c.due_at, run.c.event_id)
         .limit(1)
         .with_for_update(skip_locked=True)
