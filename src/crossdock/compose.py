@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,63 +24,29 @@ from crossdock.api import create_api
 from crossdock.catalog import Catalog
 from crossdock.clock import Passage, Sources, new_id, system_fraction, system_monotonic, system_now
 from crossdock.deliver.notices import Notices
-from crossdock.deliver.preview import preview_reply
 from crossdock.deliver.replies import Replies
 from crossdock.deliver.stage import DeliverStage
 from crossdock.manage.actor import Actor
-from crossdock.manage.apply import Apply
-from crossdock.manage.audit import Audit
-from crossdock.manage.bulk_jobs import BulkJobs
-from crossdock.manage.connection_documents import ConnectionRules
-from crossdock.manage.connections import ConnectionPorts, Connections
-from crossdock.manage.deliveries import Deliveries
-from crossdock.manage.documents import Rules
-from crossdock.manage.drafts import Drafts
-from crossdock.manage.events import Events
-from crossdock.manage.fleet import Fleet
-from crossdock.manage.health import HealthOfIntegrations, HealthPorts
-from crossdock.manage.integrations import IntegrationPorts, Integrations
-from crossdock.manage.keys import KeyPorts, Keys
-from crossdock.manage.lanes import Lanes
-from crossdock.manage.live import Live
-from crossdock.manage.master_key import MasterKey
-from crossdock.manage.overview import Overview
-from crossdock.manage.passwords import Passwords
-from crossdock.manage.ports import Stages
-from crossdock.manage.sessions import Sessions
 from crossdock.manage.single_sign_on import SignOnPorts, SingleSignOn, sign_on_of
-from crossdock.manage.stats import Stats
-from crossdock.manage.tokens import AdminToken, Tokens
-from crossdock.manage.traffic import Traffic
-from crossdock.manage.trials import TrialPorts, Trials
-from crossdock.manage.use_cases import UseCases
-from crossdock.manage.users import UserPorts, Users
-from crossdock.manage.webhook_documents import WebhookRules
-from crossdock.manage.webhooks import WebhookPorts, Webhooks
-from crossdock.manage.workflows import Workflows
-from crossdock.manage.workspaces import WorkspacePorts, Workspaces
-from crossdock.model.bulk import BulkKind
+from crossdock.manage.tokens import AdminToken
 from crossdock.model.epoch import Epoch
 from crossdock.model.errors import Misconfigured, StoreUnavailable
 from crossdock.model.gate import OPEN
 from crossdock.notices.sending import NoticeSender
 from crossdock.observe import Observe
+from crossdock.offering import offer
 from crossdock.outbound.caller import HttpCaller
 from crossdock.outbound.client import HttpSender
 from crossdock.outbound.databases import Databases, SqliteFiles
 from crossdock.outbound.guard import Guard
-from crossdock.outbound.trying import Trying
 from crossdock.receive.answers import Answers
 from crossdock.receive.app import ReceiveApp
-from crossdock.receive.preview import preview_answer
 from crossdock.receive.traced import TracedCalls
-from crossdock.run.compile import compile_workflow
 from crossdock.run.functions import Functions, Isolation
 from crossdock.run.outside import Outside
 from crossdock.run.settling import Settling
 from crossdock.run.stage import RunStage
 from crossdock.run.surroundings import Surroundings
-from crossdock.run.trials import TrialRunner
 from crossdock.server.app import Application, AsgiApp, Parts
 from crossdock.server.protocol import Limits
 from crossdock.server.serve import Address, WebServer
@@ -100,8 +65,6 @@ from crossdock.turns import turns_of, wire_signals
 from crossdock.ui import Workspace
 from crossdock.ui.oidc import CALLBACK
 from crossdock.vault import LOCAL_TOKEN_FILE, load_vault, local_secret
-from crossdock.watch.bulk import BulkWork, Deed
-from crossdock.watch.bulk_deeds import BACKLOG, Canceling, Comparing, Replaying
 from crossdock.watch.health import HealthWatch
 from crossdock.watch.liveness import Liveness
 from crossdock.watch.measuring import Held, Measuring
@@ -353,85 +316,13 @@ class Node:
 
     def _manage(self) -> None:
         """The use cases: one set for the API and for the pages."""
-        store, catalog, settings = self.store, self.catalog, self.settings
-        local = local_secret(settings.data / LOCAL_TOKEN_FILE)
+        local = local_secret(self.settings.data / LOCAL_TOKEN_FILE)
         admins = [AdminToken("local", local, self.workspace_id, DEFAULT_WORKSPACE)]
-        configured = settings.secret("admin_token")
+        configured = self.settings.secret("admin_token")
         if configured is not None:
             admins.append(AdminToken("admin token", configured, self.workspace_id, DEFAULT_WORKSPACE))
-        self.tokens = Tokens(store, system_now, admins, self.signals)
-        self.sessions = Sessions(store, Passwords(), system_now)
-        rules = Rules(partial(compile_workflow, functions=self.functions), self.guard.check_url)
-        ports = IntegrationPorts(store, self.vault, catalog, rules, system_now, settings.url_at(settings.port))
-        stages = Stages(self.run, self.deliver, self.answers.announce_to_all, self.signals)
-        integrations = Integrations(ports)
-        connections, webhooks = self._connections(), self._webhooks()
-        workflows = Workflows(ports, integrations)
-        trials = self._trials(rules)
-        traffic = Traffic(store, system_now)
-        self.bulk = BulkWork(store, self._deeds(stages, trials), sources=self.sources)
-        self.cases = UseCases(
-            integrations=integrations,
-            health=HealthOfIntegrations(
-                HealthPorts(store, integrations, system_now, stages, settings.notification_damping)
-            ),
-            keys=Keys(KeyPorts(store, catalog, system_now)),
-            workflows=workflows,
-            drafts=Drafts(ports, integrations, workflows),
-            trials=trials,
-            tokens=self.tokens,
-            sessions=self.sessions,
-            users=Users(UserPorts(store, self.sessions, system_now, settings.url_at(settings.port))),
-            workspaces=Workspaces(WorkspacePorts(store, catalog, self.tokens, system_now)),
-            events=Events(store, catalog, system_now, stages),
-            lanes=Lanes(store, system_now, stages),
-            deliveries=Deliveries(store, system_now, stages),
-            connections=connections,
-            webhooks=webhooks,
-            bulk_jobs=BulkJobs(ports, integrations, stages),
-            master_key=MasterKey(store, self.vault, system_now),
-            stats=Stats(store, system_now),
-            traffic=traffic,
-            overview=Overview(store, integrations, traffic, system_now),
-            live=Live(store, traffic, system_now),
-            fleet=Fleet(store, self.sources, settings.lease_ttl),
-            apply=Apply(integrations, connections, webhooks),
-            audit=Audit(store),
-            settings=settings.describe,
-        )
-
-    def _trials(self, rules: Rules) -> Trials:
-        runner = TrialRunner(self.outside, self.catalog, system_now)
-        return Trials(
-            TrialPorts(
-                self.store,
-                self.catalog,
-                system_now,
-                rules.compile_workflow,
-                runner,
-                preview_answer,
-                preview_reply,
-            )
-        )
-
-    def _deeds(self, stages: Stages, trials: Trials) -> dict[BulkKind, Deed]:
-        """What this node can do to many events."""
-        most = min(BACKLOG, self.settings.queue_limit)
-        return {
-            BulkKind.REPLAY: Replaying(self.store, self.catalog, stages, clock=system_now, backlog_limit=most),
-            BulkKind.CANCEL: Canceling(self.store, stages, clock=system_now),
-            BulkKind.WHAT_IF: Comparing(self.store, trials.compare),
-        }
-
-    def _connections(self) -> Connections:
-        outside = self.outside
-        rules = ConnectionRules(self.guard.check_url, self.settings.sqlite_path)
-        trying = Trying(outside.http, outside.sql)
-        return Connections(ConnectionPorts(self.store, self.vault, self.catalog, rules, system_now, trying.test))
-
-    def _webhooks(self) -> Webhooks:
-        rules, sender = WebhookRules(self.guard.check_url), NoticeSender(self.caller)
-        return Webhooks(WebhookPorts(self.store, self.vault, self.catalog, rules, system_now, sender))
+        self.cases, self.bulk = offer(self, admins)
+        self.tokens, self.sessions = self.cases.tokens, self.cases.sessions
 
     def _single_sign_on(self) -> SingleSignOn | None:
         ports = SignOnPorts(self.store, self.sessions, self.vault, system_now)
