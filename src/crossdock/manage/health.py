@@ -115,6 +115,10 @@ class HealthOfIntegrations:
         actor.require("operator")
         return await self._act(actor, (integration_id, issue_id), "issue.resolved", note, resolve_issue)
 
+    def now(self) -> Instant:
+        """The moment that all of this is seen from."""
+        return self._ports.now()
+
     def snooze_end(self, length: str | None, until: str | None) -> Instant:
         """The moment that a duration or a time stands for; Invalid unless there is one of them, and it is to come."""
         now = self._ports.now()

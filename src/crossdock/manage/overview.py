@@ -152,6 +152,20 @@ class Overview:
             )
         return lines
 
+    async def of_integration(self, actor: Actor, integration_id: str) -> Json:
+        """What of one integration waits, how many of its lanes are blocked, and when its last event came."""
+        actor.require("viewer")
+        stored = await self._integrations.stored(actor, integration_id)
+        ids = [stored.row.id]
+        waiting = await self._store.read(count_backlog, ids, COUNTED_WAITING)
+        last = await self._store.read(last_received, ids)
+        blocked = await self._store.read(blocked_lanes)
+        return {
+            "queue": Queue(*waiting[ids[0]]).document(self._clock()) if waiting else None,
+            "blocked_lanes": blocked.get(ids[0], 0),
+            "last_event_at": format_instant(last[ids[0]]) if last else None,
+        }
+
     # --- the overview ----------------------------------------------------------------------------------------------
 
     async def show(self, actor: Actor) -> Json:
