@@ -10,12 +10,15 @@ import pytest
 
 from crossdock.catalog import Catalog
 from crossdock.clock import system_now
-from crossdock.demo import NAME, ORDER, Demo, document
+from crossdock.demo import NAME, ORDER, PATH, Demo
+from crossdock.demo.documents import documents
+from crossdock.demo.history import calls
 from crossdock.manage.actor import Actor
 from crossdock.manage.apply import Apply
 from crossdock.manage.documents import Rules
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
+from crossdock.model.outcome import Json
 from crossdock.outbound.guard import Guard
 from crossdock.run.compile import compile_workflow
 from crossdock.settings import load_settings
@@ -33,10 +36,16 @@ def demo(tmp_path: Path) -> Demo:
     return Demo(load_settings({"data": tmp_path, "port": 0}), say=lambda line: None)
 
 
-def test_the_example_workflow_compiles() -> None:
-    steps = document("http://127.0.0.1:1/replies")["spec"]["workflow"]
+@pytest.mark.parametrize("shown", documents("http://127.0.0.1:1/replies"), ids=lambda shown: shown["spec"]["name"])
+def test_the_example_workflows_compile(shown: Json) -> None:
+    assert compile_workflow(shown["spec"]["workflow"]).is_quick
 
-    assert compile_workflow(steps).is_quick
+
+def test_the_history_is_short_and_leaves_the_shown_call_to_the_newcomer() -> None:
+    paths = {document["spec"]["path"] for document in documents("http://127.0.0.1:1/replies")}
+
+    assert {call.path for call in calls()} == paths - {PATH}
+    assert len(list(calls())) <= 50
 
 
 def test_the_key_stays_the_same(demo: Demo) -> None:
@@ -45,7 +54,7 @@ def test_the_key_stays_the_same(demo: Demo) -> None:
     assert json.loads(ORDER)["number"] == "A-1001"
 
 
-async def test_setting_it_up_twice_makes_one_integration_with_one_key(demo: Demo, store: Store) -> None:
+async def test_setting_it_up_twice_makes_each_integration_once_with_one_key(demo: Demo, store: Store) -> None:
     home = await store.write(ensure_workspace, "wsp_home", "default", system_now())
     actor = Actor("demo", home, "default", "admin")
     catalog = Catalog(store, Vault([bytes(32)]))
@@ -61,10 +70,10 @@ async def test_setting_it_up_twice_makes_one_integration_with_one_key(demo: Demo
     await demo.set_up(apply, integrations, keys, actor)
     await demo.stop()
 
-    made = await integrations.by_name(actor, NAME)
-    assert made is not None
-    assert made["reply"]["url"] == demo.sink_url
-    assert len((await keys.page(actor, made["id"])).items) == 1
+    made = {each["name"]: each for each in (await integrations.page(actor)).items}
+    assert len(made) == len(documents(demo.sink_url))
+    assert made[NAME]["reply"]["url"] == demo.sink_url
+    assert [len((await keys.page(actor, each["id"])).items) for each in made.values()] == [1] * len(made)
 
 
 async def test_the_sink_says_and_keeps_replies(tmp_path: Path, anyio_backend: str) -> None:

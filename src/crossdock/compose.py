@@ -284,6 +284,8 @@ class Node:
         gc.set_threshold(COLLECT_AFTER, 20, 50)
         observe.emit(observe.SERVER_STARTED, address=address.url, node=self.epoch.node_id, database=self.store.dialect)
         await self._greet(self.settings.url_at(address.port))
+        if self.demo is not None:
+            self.demo.begin_history(address.url)
         return address
 
     async def _begin(self, undoing: contextlib.AsyncExitStack) -> Address:
@@ -382,6 +384,8 @@ class Node:
         with contextlib.suppress(StoreUnavailable):
             await self.liveness.announce_leaving()
         await self.cases.live.stop()
+        if self.demo is not None:
+            await self.demo.end_history()
         await self.server.stop(grace_seconds)
         await self._end_work(deadline)
         await self._leave()

@@ -250,7 +250,7 @@ class Settings(BaseSettings):
     queue_limit: int = Field(
         100_000, ge=1, description="Unfinished runs from which on calls are answered 503 with Retry-After."
     )
-    demo: bool = Field(False, description="Add an example integration and a sink for its replies.")
+    demo: bool = Field(False, description="Add examples, a few calls of them, and a sink for their replies.")
 
     admin_token: Token | None = Field(
         None, description="A token with all rights on the admin API of the default workspace."

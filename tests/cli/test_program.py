@@ -59,6 +59,16 @@ def test_the_first_start_shows_how_to_begin(program: Program) -> None:
     assert f"curl -i {program.url}/hooks/default/demo/orders" in program.log
 
 
+def test_the_demo_has_a_history_to_look_at(cli: Command) -> None:
+    lanes = lambda: cli("lanes", "list", "Demo stock", "--json").json  # noqa: E731
+    listed = lambda name: cli("events", "list", "--integration", name, "--json").json  # noqa: E731
+
+    wait_until(lambda: [lane["key"] for lane in lanes() if lane["status"] == "blocked"] == ["pot"])
+    wait_until(lambda: len(listed("Demo prices")) == 24)
+    assert {each["status"] for each in listed("Demo prices")} == {"succeeded"}
+    assert len(listed("Demo invoices")) == 2
+
+
 def test_a_sent_event_tells_its_whole_story(cli: Command, program: Program) -> None:
     event = sent(cli, program)
 

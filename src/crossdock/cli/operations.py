@@ -37,7 +37,7 @@ def serve(
         Path | None, typer.Option(metavar="DIR", help="Folder with the modules that `python` steps call.")
     ] = None,
     demo: Annotated[
-        bool | None, typer.Option("--demo", help="Add an example integration and a sink for its replies.")
+        bool | None, typer.Option("--demo", help="Add examples, a few calls of them, and a sink for their replies.")
     ] = None,
     roles: Annotated[
         str | None, typer.Option(help="Parts that this process plays. [default: receive,run,deliver,web]")
