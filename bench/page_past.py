@@ -16,7 +16,9 @@ DAYS = 7
 WAITING = 2_000
 """Of the newest events so many have not been handled, in one integration of twenty."""
 
-_SERIES = """WITH RECURSIVE series(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM series WHERE n < :last)
+_SERIES = """WITH RECURSIVE series(n) AS (
+    SELECT CAST(:first AS BIGINT) UNION ALL SELECT n + 1 FROM series WHERE n < :last
+)
 INSERT INTO {table} ({columns}) SELECT {values} FROM series JOIN bench_owner ON bench_owner.k = n % :owners
 {where}"""
 _HEX = {"sqlite": "printf('%012x', {0})", "postgresql": "lpad(to_hex(CAST({0} AS BIGINT)), 12, '0')"}
@@ -102,12 +104,14 @@ def _statements(kind: str) -> list[str]:
         "finished_at": _AT,
         "attempts": "1",
     }
-    return [
+    statements = [
         _insert("event", event),
         _insert("run", run),
         _insert("delivery", delivery, "WHERE n % 10 = 0"),
         _insert("journal", {"event_id": event_id, "position": "0", "steps": "'[]'"}, "WHERE n % 5 = 0"),
     ]
+    # psycopg takes a single % for the beginning of a parameter
+    return [one.replace("%", "%%") for one in statements] if kind == "postgresql" else statements
 
 
 def _insert(table: str, values: dict[str, str], where: str = "") -> str:
