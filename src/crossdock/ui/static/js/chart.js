@@ -30,7 +30,7 @@ function begin(place, numbers) {
     padding: [8, 4, 0, 0],
     legend: { live: true },
     cursor: { y: false, points: { show: false } },
-    scales: { x: { time: true }, y: { range: (plot, low, high) => [0, Math.max(high, 1)] } },
+    scales: { x: { time: true, range: (plot, low, high) => [low, high + interval(plot)] }, y: { range: (plot, low, high) => [0, Math.max(high, 1)] } },
     axes: [{ ...axis(), values: (plot, times) => times.map((time) => clock(time)) }, { ...axis(), size: 46, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6] }],
     series: [{ label: "From", value: (plot, time) => (time == null ? "–" : `${day(time)} ${clock(time, true)}`) }, ...series.map(([label, colour], position) => bar(label, colour, position, drawn)).reverse()],
   });
@@ -43,6 +43,11 @@ function begin(place, numbers) {
   document.addEventListener("theme", make);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", make);
   return drawn;
+}
+
+// a bar stands to the right of its beginning: the last one needs room, too
+function interval({ data: [times] }) {
+  return times.length > 1 ? times[1] - times[0] : 0;
 }
 
 function bar(label, variable, position, drawn) {
