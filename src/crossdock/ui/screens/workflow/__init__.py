@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from crossdock.ui.screens.workflow import editing, editor, publishing, saving
+from crossdock.ui.screens.workflow import editing, editor, publishing, saving, trying
 from crossdock.ui.visit import ScreenRoute, reads
 
 routes: tuple[ScreenRoute, ...] = (
@@ -15,6 +15,7 @@ routes: tuple[ScreenRoute, ...] = (
     *editing.routes,
     *saving.routes,
     *publishing.routes,
+    *trying.routes,
 )
 
 __all__ = ["routes"]

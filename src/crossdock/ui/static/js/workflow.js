@@ -1,6 +1,7 @@
 // The workflow editor: steps move by Alt and the arrow keys, the palette is searched, and the form of a step shows what
 // its expressions give while they are written. Everything works without this, by plain links and forms.
 import { completeExpressions } from "./expressions.js";
+import { tryHere } from "./trying.js";
 
 for (const each of document.querySelectorAll("[data-only-scripts]")) each.hidden = false;
 for (const each of document.querySelectorAll("[data-no-scripts]")) each.hidden = true;
@@ -34,6 +35,8 @@ for (const field of document.querySelectorAll("[data-filters]")) {
   });
   if (location.hash === "#adding") field.focus({ preventScroll: true });
 }
+
+tryHere();
 
 const form = document.querySelector("form[data-step-form]");
 if (form) lookAhead(form);

@@ -1,0 +1,46 @@
+// The test drawer: opened beside the editor, and filled with what the server answers. Without this the same is a page.
+const PART = { "HX-Request": "true", "HX-Request-Type": "partial" };
+
+export function tryHere() {
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-opens]");
+    const drawer = link && document.getElementById(link.dataset.opens);
+    if (!drawer || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    drawer.showModal();
+    put(fetch(link.href, { headers: PART }));
+  });
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.id !== "test-form") return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (form.ariaBusy === "true") return;
+    form.ariaBusy = "true";
+    const body = new URLSearchParams(new FormData(form, event.submitter));
+    put(fetch(form.action, { method: "POST", body, headers: PART })).finally(() => { form.ariaBusy = "false"; });
+  }, true);
+}
+
+async function put(asked) {
+  const place = document.getElementById("test");
+  let text;
+  try {
+    const answer = await asked;
+    const elsewhere = answer.headers.get("hx-redirect");
+    if (elsewhere) return location.assign(elsewhere);
+    if (answer.status !== 401 || !place.querySelector("form")) text = await answer.text();
+  } catch { /* told below */ }
+  const made = new DOMParser().parseFromString(text ?? "", "text/html");
+  const part = made.getElementById("test") ?? refusal(made, place);
+  place.replaceWith(part);
+  document.dispatchEvent(new CustomEvent("htmx:after:swap"));
+}
+
+// What was typed stays, below what is said.
+function refusal(made, place) {
+  const notice = made.querySelector(".notice") ?? Object.assign(document.createElement("p"), { className: "notice", textContent: "The server could not be reached, or you are signed out by now. What you typed is still here: try again." });
+  notice.role = "alert";
+  place.prepend(notice);
+  return place;
+}
