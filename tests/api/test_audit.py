@@ -25,8 +25,6 @@ ELSEWHERE = {
     f"POST {INTEGRATIONS}/{{integration_id}}/workflow/preview",  # change nothing, and send nothing
     f"POST {API}/notification-webhooks/preview",
 }
-ROW_FOLLOWS = {"a_link_for_a_user"}
-"""Deeds whose row is written after them: nobody is told of the link without it."""
 IN_ANOTHER = {"a_workspace_renamed", "a_token_of_another_workspace"}
 """Deeds that are told in the workspace that they are about."""
 
@@ -101,7 +99,7 @@ async def test_a_refused_change_writes_no_row(api: Api, store: Store, deed: Deed
     assert {row.workspace_id for row in written} <= ({"wsp_away"} if deed.is_own else set())
 
 
-@pytest.mark.parametrize("deed", [one for one in DEEDS if one.name not in ROW_FOLLOWS], ids=lambda deed: deed.name)
+@every_deed
 async def test_without_its_row_there_is_no_change(api: Api, store: Store, deed: Deed) -> None:
     path, document = await deed.prepare(api)
     tables = [table for table in schema.metadata.sorted_tables if table is not schema.audit]

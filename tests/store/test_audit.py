@@ -15,6 +15,7 @@ from crossdock.store.audit import (
     AuditFilter,
     audit_entry,
     audit_page,
+    audit_stretch,
     audited,
     audited_with,
     forget_audit,
@@ -34,8 +35,14 @@ TOKEN = TokenRow("tok_1", "wsp_1", "default", "deploy", "viewer", "hint", b"1", 
 def entry(number: int, action: str = "token.created", **values: Any) -> AuditEntry:
     """The entry of the hour `number` after the start."""
     at = START + number * HOUR
-    told = {"subject_id": f"tok_{number}", "subject_name": f"deploy {number}", "after": {"role": "viewer"}, **values}
-    return AuditEntry(f"{first_id_at(at, 'aud')}{number:020}", "wsp_1", at, "usr_1", "alice", action, **told)
+    told: dict[str, Any] = {
+        "subject_id": f"tok_{number}",
+        "subject_name": f"deploy {number}",
+        "after": {"role": "viewer"},
+        **values,
+    }
+    actor_id = told.pop("actor_id", "usr_1")
+    return AuditEntry(f"{first_id_at(at, 'aud')}{number:020}", "wsp_1", at, actor_id, "alice", action, **told)
 
 
 @pytest.fixture
@@ -118,6 +125,20 @@ async def test_a_list_is_narrowed(log: Store, wanted: dict[str, Any], subjects: 
     await log.write(record, entry(1), entry(2, "token.revoked"), bob)
 
     assert await found(log, **wanted) == subjects
+
+
+async def test_a_look_goes_so_far_and_the_next_one_goes_on(log: Store) -> None:
+    for number in range(6):
+        await log.write(record, entry(number, actor_id="usr_2" if number == 0 else "usr_1"))
+    wanted = AuditFilter(actor_id="usr_2")
+
+    end = await log.read(audit_stretch, "wsp_1", wanted, most=4)
+    first = await log.read(audit_page, "wsp_1", wanted, down_to=end, limit=10)
+    rest = await log.read(audit_page, "wsp_1", wanted, after_id=end, limit=10)
+
+    assert (end, first) == (entry(2).id, [])
+    assert [one.subject_id for one in rest] == ["tok_0"]
+    assert await log.read(audit_stretch, "wsp_1", wanted, after_id=end, most=4) is None
 
 
 async def test_a_workspace_sees_only_its_own_entries(log: Store) -> None:

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 from crossdock.manage.actor import Actor
 from crossdock.manage.merge import differences
-from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
+from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor, write_cursor
 from crossdock.model.errors import FieldError, Invalid, NotFound
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant, format_instant, parse_instant
 from crossdock.store import Store
-from crossdock.store.audit import AuditEntry, AuditFilter, audit_entry, audit_page
+from crossdock.store.audit import AuditEntry, AuditFilter, audit_entry, audit_page, audit_stretch
 
 SEARCH_CHARACTERS = 200
+LOOKED_AT = 10_000
+"""How many entries one page looks at for what no index leads to: some ten milliseconds."""
 SHOWN_FIELDS = 20
 """How many names of changed fields a list shows of each entry."""
 
@@ -44,11 +46,21 @@ class Audit:
     async def page(
         self, actor: Actor, query: AuditQuery, *, limit: int | None = None, cursor: str | None = None
     ) -> Page:
-        """The newest entries that match, with the names of the fields that changed; `show` tells the documents."""
+        """The newest entries that match, with the names of the fields that changed; `show` tells the documents.
+
+        A page looks at so many entries at most: it may be short, or empty, while `next` goes on.
+        """
         actor.require("admin")
         wanted, size, after = read_filter(query), check_limit(limit), read_text_cursor(cursor)
-        found = await self._store.read(audit_page, actor.workspace_id, wanted, after_id=after, limit=size + 1)
-        return cut_page(found, size, lambda entry: entry.id, line_document)
+        end = await self._end_of_look(actor, wanted, after) if wanted.looks_into_entries else None
+        found = await self._store.read(
+            audit_page, actor.workspace_id, wanted, after_id=after, down_to=end, limit=size + 1
+        )
+        page = cut_page(found, size, lambda entry: entry.id, line_document)
+        return page if page.next is not None or end is None else Page(page.items, write_cursor(end))
+
+    async def _end_of_look(self, actor: Actor, wanted: AuditFilter, after: str | None) -> str | None:
+        return await self._store.read(audit_stretch, actor.workspace_id, wanted, after_id=after, most=LOOKED_AT)
 
     async def show(self, actor: Actor, entry_id: str) -> Json:
         """One entry with its documents and what differs between them; NotFound when the workspace has no such one."""

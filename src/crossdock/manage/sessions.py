@@ -12,7 +12,7 @@ owner out by it: where the owner is signed in already, tries are counted for tha
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
@@ -28,7 +28,7 @@ from crossdock.manage.user_entries import TellOfUser
 from crossdock.model.errors import FieldError, NotFound, StoreUnavailable, TooMany
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant, format_instant, later, seconds_between
-from crossdock.store.audit import audited
+from crossdock.store.audit import AuditEntry, audited
 from crossdock.store.beside import Records
 from crossdock.store.people import (
     ADMINISTRATION,
@@ -275,12 +275,18 @@ class Sessions:
         await self._store.write(add_first_link, _digest(text), now, later(now, FIRST_LINK_SECONDS))
         return sign_in_path(text)
 
-    async def link_for(self, stored: StoredUser) -> tuple[str, Instant]:
-        """The path of a new link by which a user sets a password, and its end; those before it are of no use."""
+    async def link_for(
+        self, stored: StoredUser, tell: Callable[[Instant], AuditEntry | None] = lambda _: None
+    ) -> tuple[str, Instant]:
+        """The path of a new link by which a user sets a password, and its end; those before it are of no use.
+
+        `tell` makes the row of the audit log by the end, where there is to be one.
+        """
         text, now = secrets.token_urlsafe(32), self._now()
         seconds = INVITATION_SECONDS if stored.row.password_hash is None else RESET_SECONDS
-        await self._store.write(add_user_link, _digest(text), stored, now, later(now, seconds))
-        return sign_in_path(text), later(now, seconds)
+        end = later(now, seconds)
+        await self._store.write(audited(add_user_link, lambda _: tell(end)), _digest(text), stored, now, end)
+        return sign_in_path(text), end
 
     async def purpose(self, link: str) -> Purpose | None:
         """What a link is for; None when it was used already, or is over. It is not used up by asking."""
@@ -391,9 +397,10 @@ class Sessions:
         """The hash of a new password of a user; Invalid when it is not good enough."""
         return await self._passwords.hash(_checked_password(password, user))
 
-    async def end_of(self, user_id: str, session_id: str) -> None:
-        """End a session of a user; NotFound when there is none of this id."""
-        if not await self._store.write(end_session_of, user_id, session_id):
+    async def end_of(self, user_id: str, session_id: str, told: AuditEntry | None = None) -> None:
+        """End a session of a user, told by a row of the audit log; NotFound when there is none of this id."""
+        ending = audited(end_session_of, lambda landed: told if landed else None)
+        if not await self._store.write(ending, user_id, session_id):
             raise NotFound(f"there is no session {session_id[:100]}")
 
 

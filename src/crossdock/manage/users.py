@@ -6,7 +6,7 @@ and decide who is one and with which role; they can neither make users nor see w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from crossdock.clock import Clock, new_id
@@ -27,8 +27,8 @@ from crossdock.manage.user_documents import (
 from crossdock.manage.user_entries import TellOfUser
 from crossdock.model.errors import FieldError, Forbidden, NotFound
 from crossdock.model.outcome import Json
-from crossdock.model.time import format_instant
-from crossdock.store.audit import audited, record
+from crossdock.model.time import Instant, format_instant
+from crossdock.store.audit import AuditEntry, audited
 from crossdock.store.beside import Records
 from crossdock.store.configuration import workspaces
 from crossdock.store.people import (
@@ -131,10 +131,10 @@ class Users:
         stored = await self._visible(actor, user_id)
         if stored.row.disabled:
             raise invalid(SUBJECT, (FieldError("disabled", "is true: enable the user first"),))
-        link = await self._link(stored)
-        entry = (await self._tell(actor)).of_deed("user.link_made", stored, {"expires_at": link["expires_at"]})
-        await self._ports.store.write(record, entry)
-        return link
+        tell = await self._tell(actor)
+        return await self._link(
+            stored, lambda end: tell.of_deed("user.link_made", stored, {"expires_at": format_instant(end)})
+        )
 
     # --- for whoever works on the machine itself ---------------------------------------------------------------------
 
@@ -183,8 +183,8 @@ class Users:
         """Sign a user out in one browser."""
         require_administrator(actor)
         stored = await self._visible(actor, user_id)
-        await self._ports.sessions.end_of(user_id, session_id)
-        await self._ports.store.write(record, (await self._tell(actor)).of_deed("user.session_ended", stored))
+        told = (await self._tell(actor)).of_deed("user.session_ended", stored)
+        await self._ports.sessions.end_of(user_id, session_id, told)
 
     async def end_sessions(self, actor: Actor, user_id: str) -> None:
         """Sign a user out everywhere."""
@@ -230,8 +230,10 @@ class Users:
             raise _not_found(stored.row.id)
         return _document(actor, after)
 
-    async def _link(self, stored: StoredUser) -> dict[str, Json]:
-        path, end = await self._ports.sessions.link_for(stored)
+    async def _link(
+        self, stored: StoredUser, tell: Callable[[Instant], AuditEntry | None] = lambda _: None
+    ) -> dict[str, Json]:
+        path, end = await self._ports.sessions.link_for(stored, tell)
         return {"url": f"{self._ports.site}{path}", "expires_at": format_instant(end)}
 
     async def _tell(self, actor: Actor) -> TellOfUser:

@@ -60,6 +60,11 @@ class AuditFilter:
     since: Instant | None = None
     until: Instant | None = None
 
+    @property
+    def looks_into_entries(self) -> bool:
+        """Whether no index leads to what matches, so that entries are looked at one after the other."""
+        return bool(self.actor_id or self.action or self.search)
+
 
 # --- writing ---------------------------------------------------------------------------------------------------------
 
@@ -137,13 +142,32 @@ def _text(document: Json) -> str | None:
 
 
 def audit_page(
-    connection: Connection, workspace_id: str, wanted: AuditFilter, *, after_id: str | None = None, limit: int
+    connection: Connection,
+    workspace_id: str,
+    wanted: AuditFilter,
+    *,
+    after_id: str | None = None,
+    down_to: str | None = None,
+    limit: int,
 ) -> list[AuditEntry]:
-    """The newest entries first, those older than `after_id`."""
-    query = _filtered(select(audit).where(audit.c.workspace_id == workspace_id), wanted)
-    if after_id is not None:
-        query = query.where(audit.c.id < after_id)
-    return [_entry(row) for row in connection.execute(query.order_by(audit.c.id.desc()).limit(limit))]
+    """The newest entries first: those older than `after_id`, and none older than `down_to`."""
+    query = _filtered(_in_order(select(audit), workspace_id, after_id), wanted)
+    if down_to is not None:
+        query = query.where(audit.c.id >= down_to)
+    return [_entry(row) for row in connection.execute(query.limit(limit))]
+
+
+def audit_stretch(
+    connection: Connection, workspace_id: str, wanted: AuditFilter, *, after_id: str | None = None, most: int
+) -> str | None:
+    """How far a look at `most` entries goes: the id of the last of them; None when it comes to the end of the log."""
+    newest = _between(_in_order(select(audit.c.id), workspace_id, after_id), wanted)
+    return connection.execute(newest.offset(most - 1).limit(1)).scalar()
+
+
+def _in_order(query: Select[Any], workspace_id: str, after_id: str | None) -> Select[Any]:
+    query = query.where(audit.c.workspace_id == workspace_id)
+    return (query if after_id is None else query.where(audit.c.id < after_id)).order_by(audit.c.id.desc())
 
 
 def audit_entry(connection: Connection, workspace_id: str, entry_id: str) -> AuditEntry | None:
@@ -167,6 +191,10 @@ def _filtered(query: Select[Any], wanted: AuditFilter) -> Select[Any]:
         found = [place.icontains(wanted.search, autoescape=True) for place in places]
         found += [side.icontains(written, autoescape=True) for side in (audit.c.before, audit.c.after)]
         query = query.where(or_(*found))
+    return _between(query, wanted)
+
+
+def _between(query: Select[Any], wanted: AuditFilter) -> Select[Any]:
     # the ids, which begin with the time, bound what is looked at
     if wanted.since is not None:
         query = query.where(audit.c.at >= wanted.since, audit.c.id >= first_id_at(wanted.since - CLOCK_STEP, ID_PREFIX))

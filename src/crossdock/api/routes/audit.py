@@ -40,7 +40,10 @@ async def list_audit(
     limit: Limit = PAGE,
     cursor: Cursor = None,
 ) -> Response:
-    """Who changed what in the workspace, newest first; for admins."""
+    """Who changed what in the workspace, newest first; for admins.
+
+    A page looks at 10,000 entries at most: with filters it may be short, or empty, while `next` goes on.
+    """
     query = AuditQuery(subject, actor, action, q, since, until)
     return answer_page(await cases.audit.page(who, query, limit=limit, cursor=cursor))
 
