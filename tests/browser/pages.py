@@ -35,4 +35,12 @@ def _word(name: str) -> str:
 PAGES = [
     Shown("sign-in", "/sign-in", user=None),
     Shown("home", "/"),
+    Shown("overview", "/w/default"),
+    Shown("integrations", "/w/default/integrations"),
+    Shown("external-systems", "/w/default/integrations?panel=external-systems"),
+    Shown("integration-new", "/w/default/integrations/new?type=webhook-trigger"),
+    Shown("integration-new-async", "/w/default/integrations/new?type=event-webhook-async"),
+    Shown("overview-empty", "/w/logistics", user="charlie"),
+    Shown("integrations-empty", "/w/logistics/integrations", user="charlie"),
+    Shown("integration-settings", "/w/default/integrations/{item_prices}/settings"),
 ]

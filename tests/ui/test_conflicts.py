@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from crossdock.ui.conflicts import KEPT_SECRET, NEW_SECRET, differences, in_words
 from crossdock.ui.rendering import environment
 
@@ -58,7 +60,8 @@ def test_trees_are_shown_as_json():
 def test_the_merge_view_shows_values_as_inert_text():
     found = differences({"name": "<script>alert(1)</script>"}, {"name": "Orders"}, LABELS)
 
-    shown = environment().globals["forms"].conflict(found, "settings", "/theirs")
+    forms: Any = environment().globals["forms"]
+    shown = forms.conflict(found, "settings", "/theirs")
 
     assert "&lt;script&gt;" in shown
     assert "<script>" not in shown

@@ -159,6 +159,18 @@ async def test_errors_stand_at_their_fields_and_nothing_typed_is_lost(site: Site
     assert "must be a whole number" in shown.words
 
 
+async def test_errors_of_rows_tell_which_row_it_is(site: Site):
+    rows = [("query.name", "id"), ("query.required", "no"), ("query.default", "")]
+    empty = [("query.name", ""), ("query.required", "no"), ("query.default", "")]
+    wrong = [("query.name", ""), ("query.required", "no"), ("query.default", "x")]
+
+    shown = await site.send(NEW, [*fields(name="Orders"), *empty, *rows, *wrong])
+
+    assert shown.status == 422
+    assert "Row 2: name must be 1 to 100 characters long" in shown.words
+    assert "Look again at: Query parameters." in shown.words
+
+
 async def test_a_key_that_can_not_be_made_makes_no_integration(site: Site):
     sent = fields(name="Orders", trigger__authentication__mode="api_keys")
 

@@ -16,7 +16,13 @@ async def make(site: Site, name: str, **changes: Json) -> Json:
 
 
 async def status_of(site: Site, name: str) -> str:
-    return str((await site.cases.integrations.by_name(site.actor(), name))["status"])
+    return str((await named(site, name))["status"])
+
+
+async def named(site: Site, name: str) -> Json:
+    found = await site.cases.integrations.by_name(site.actor(), name)
+    assert found is not None
+    return found
 
 
 async def test_the_list_tells_of_each_integration_what_matters(site: Site):
@@ -178,7 +184,7 @@ async def test_an_empty_list_makes_a_working_example_by_one_click(site: Site):
     shown = await site.send(f"{LIST}/example", {})
     again = await site.send(f"{LIST}/example", {})
 
-    made = await site.cases.integrations.by_name(site.actor(), "Hello")
+    made = await named(site, "Hello")
     assert "Make a working example" in empty.words
     assert shown.status == again.status == 201
     assert "https://hooks.example/hooks/default/hello" in shown.words

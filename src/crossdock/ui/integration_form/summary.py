@@ -62,8 +62,8 @@ def becomes(sent: Form) -> dict[str, str]:
         found[name] = f"{in_words(iso)} ({iso})" if is_duration(iso) else ""
     size = sent.text("trigger.max_body_bytes")
     found["trigger.max_body_bytes"] = format_bytes(int(size)) if size.isdecimal() and len(size) < 16 else ""
-    path = path_of({"path": sent.text("path"), "name": sent.text("name")})
-    found["path"] = "" if sent.text("path") else f"Made from the name: {path}"
+    made = "" if sent.text("path") else slug(sent.text("name"))
+    found["path"] = f"Made from the name: {made}" if made else ""
     return found
 
 

@@ -69,7 +69,7 @@ def _trigger(sent: Form, mode: str) -> Json:
     return {
         "methods": sent.all("trigger.methods"),
         "authentication": _authentication(sent, mode),
-        "query_parameters": [_parameter(row) for row in sent.rows("query.name", "query.required", "query.default")],
+        "query_parameters": [_parameter(row) for row in parameter_rows(sent)],
         "response_mode": "sync" if sent.is_on("trigger.response_mode") else "async",
         "request_timeout": _duration(sent, "trigger.request_timeout"),
         "on_timeout": sent.text("trigger.on_timeout") or None,
@@ -97,6 +97,12 @@ def _authentication(sent: Form, mode: str) -> Json:
     written = {"mode": mode, "username": sent.text("trigger.authentication.username") or None}
     password = sent.raw("trigger.authentication.password")
     return {**written, "password": password} if password else written
+
+
+def parameter_rows(sent: Form) -> list[dict[str, str]]:
+    """The rows of query parameters in which something stands: whether it is required always does."""
+    rows = sent.rows("query.name", "query.required", "query.default")
+    return [row for row in rows if row["name"].strip() or row["default"]]
 
 
 def _parameter(row: dict[str, str]) -> Json:

@@ -13,15 +13,17 @@ from crossdock.manage.fields import is_secret_header
 from crossdock.manage.integrations import external_systems
 from crossdock.model.errors import Conflict, Invalid
 from crossdock.model.outcome import Json
-from crossdock.ui.conflicts import Difference, differences
+from crossdock.ui.conflicts import Difference, differences, label_of
 from crossdock.ui.forms import NO_ERRORS, Errors, Form
 from crossdock.ui.integration_form.filling import fill, fill_new
 from crossdock.ui.integration_form.keys import add_keys, wanted_keys
 from crossdock.ui.integration_form.summary import Summary, path_of, sample_call, summarise
-from crossdock.ui.integration_form.writing import patch_of, read_document
+from crossdock.ui.integration_form.writing import parameter_rows, patch_of, read_document
 from crossdock.ui.visit import Visit, reads, writes
 
-FORM = "integrations/form.html"
+NEW = "integrations/form.html"
+SETTINGS = "integrations/settings.html"
+PREVIEW = "integrations/preview.html"
 KEYS_MADE = "integrations/keys_made.html"
 _LIST = "integrations"
 _SECRETS = ("platform_token", "trigger.authentication.password")
@@ -34,6 +36,8 @@ LABELS = {
     "trigger.authentication.password": "Password",
     "trigger.deduplicate": "Duplicate key",
     "trigger.cors": "Allowed web origins",
+    "trigger.query_parameters": "Query parameters",
+    "new_keys": "API keys",
     "reply": "Reply",
 }
 """How fields are called on the page, by their paths in the document."""
@@ -81,7 +85,7 @@ async def create(visit: Visit) -> Response:
         document, wanted = read_document(sent), wanted_keys(sent)
         made = await visit.cases.integrations.create(visit.actor, {**document, "type": type_})
     except Invalid as error:
-        return _page(visit, Filled(type_, sent, Errors.of(error), status=422))
+        return _page(visit, Filled(type_, sent, _errors(error), status=422))
     keys = await add_keys(visit.cases.keys, visit.actor, made["id"], wanted)
     return _show_made(visit, made, keys, f"{made['name']} was created.", 201)
 
@@ -104,7 +108,7 @@ async def save_settings(visit: Visit) -> Response:
         patch = patch_of(document, current)
         saved = await cases.change(visit.actor, current["id"], patch, int(revision) if revision.isdecimal() else 0)
     except Invalid as error:
-        return _page(visit, _again(shown, Errors.of(error), 422))
+        return _page(visit, _again(shown, _errors(error), 422))
     except Conflict:
         now = await cases.show(visit.actor, current["id"])
         return _page(visit, _in_conflict(shown, now))
@@ -117,7 +121,7 @@ async def preview(visit: Visit) -> Response:
     sent = visit.sent
     count = sent.text("key_count")
     summary = _summary(visit, sent, int(count) if count.isdecimal() and len(count) < 6 else 0)
-    return visit.part(FORM, "summary", summary=summary)
+    return visit.part(PREVIEW, "summary", summary=summary)
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------
@@ -126,21 +130,42 @@ async def preview(visit: Visit) -> Response:
 def _page(visit: Visit, shown: Filled) -> Response:
     system = EXTERNAL_SYSTEMS[shown.type]
     return visit.page(
-        FORM,
+        NEW if shown.current is None else SETTINGS,
         shown.status,
         shown=shown,
         typed=shown.typed,
         errors=shown.errors,
         current=shown.current,
+        integration=shown.current,
         system=system,
         systems=[(one.type, one.title) for one in EXTERNAL_SYSTEMS.values()],
         fields=_FIELDS,
         defaults=default_document(shown.type),
         is_simple=shown.type != "webhook-trigger",
+        parameters=parameter_rows(shown.typed),
+        parameters_error=_in_rows(shown.errors, "trigger.query_parameters"),
         new_keys=shown.typed.rows("new_keys.label", "new_keys.key"),
         summary=_summary(visit, shown.typed, shown.key_count),
-        shown_paths=(*LABELS, "new_keys"),
+        shown_paths=tuple(LABELS),
     )
+
+
+def _errors(refused: Invalid) -> Errors:
+    """The errors of the fields; above the form their labels, where all of them have one."""
+    by_field = Errors.of(refused).by_field
+    if not by_field:
+        return Errors({}, str(refused))
+    labels = dict.fromkeys(label_of(name.partition("[")[0], LABELS) for name in by_field)
+    return Errors(by_field, f"Nothing was saved yet. Look again at: {', '.join(labels)}.")
+
+
+def _in_rows(errors: Errors, path: str) -> str:
+    """What is wrong with a list as a whole or with a row of it, which is told by its number."""
+    found = next(((name, text) for name, text in errors.by_field.items() if name.startswith(f"{path}[")), None)
+    if found is None:
+        return errors.at(path)
+    number, _, inner = found[0].removeprefix(f"{path}[").partition("]")
+    return f"Row {int(number) + 1}: {inner.removeprefix('.')} {found[1]}"
 
 
 def _summary(visit: Visit, sent: Form, key_count: int) -> Summary:
