@@ -88,6 +88,11 @@ def postgres_template(postgres: ForeignServer) -> Iterator[str]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A fresh, migrated database; the test runs once on each kind."""
+    yield from fresh_database(request, tmp_path)
+
+
+def fresh_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """What `database_url` does, for fixtures with other `params`."""
     if request.param == "sqlite":
         path = tmp_path / "crossdock.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)

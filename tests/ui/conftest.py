@@ -1,15 +1,19 @@
 """Pages over real HTTP, as a browser without scripts sees them.
 
 alice is an admin, bob an operator, charlie a viewer of the workspace `default`; dora is an admin of `away` alone.
+
+Pages are made of what use cases answer, and those are tested on both databases: here SQLite does, except in
+`test_workspace.py`, whose few tests go the whole way from a page to either database.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -25,6 +29,7 @@ from crossdock.store import Store
 from crossdock.store.configuration import ensure_workspace
 from crossdock.store.people import UserRow, add_user, set_role
 from crossdock.ui import Workspace
+from tests.conftest import fresh_database
 from tests.support.cases import make_cases
 from tests.support.held import HeldClock
 from tests.support.story import Story
@@ -37,6 +42,8 @@ PEOPLE = {
     "dora": ("away", "admin"),
 }
 OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
+
+on_both_databases = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,12 @@ WORKSPACES = (("wsp_home", "default"), ("wsp_away", "away"))
 
 async def _ready() -> Readiness:
     return Readiness(True, {})
+
+
+@pytest.fixture(params=["sqlite"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh, migrated database; `on_both_databases` is the mark of tests that need the other kind, too."""
+    yield from fresh_database(request, tmp_path)
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from crossdock.ui.static import static_path
-from tests.ui.conftest import Site
+from tests.ui.conftest import Site, on_both_databases
+
+pytestmark = on_both_databases
 
 
 async def test_nobody_is_asked_to_sign_in_and_led_back(site: Site):
@@ -26,6 +28,12 @@ async def test_a_path_without_workspace_leads_on(site: Site):
     shown = await site.open("/integrations?q=a", who="dora")
 
     assert (shown.status, shown.location) == (303, "/w/away/integrations?q=a")
+
+
+async def test_a_slash_too_many_is_taken_away(site: Site):
+    shown = await site.open("/w/default/events/?status=failed")
+
+    assert (shown.status, shown.location) == (303, "/w/default/events?status=failed")
 
 
 async def test_a_form_of_another_site_is_refused(site: Site):
