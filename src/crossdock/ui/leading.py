@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -16,11 +18,13 @@ _LISTS = ("integrations", "events", "notification-webhooks", "connections", "set
 async def lead_on(request: Request, cases: UseCases, signed_in: SignedIn) -> Response:
     """To the same page in the workspace that has the thing, or in the one that was looked at last."""
     first, _, rest = request.path_params["path"].partition("/")
+    query = f"?{request.url.query}" if request.url.query else ""
+    if first == "w" and rest.strip("/") and rest.endswith("/"):  # typed by hand with a slash too many
+        return RedirectResponse(quote("/w/" + rest.strip("/")) + query, 303)
     if first and first not in _LISTS:
         raise NotFound(f"There is no page at {request.url.path[:200]}.")
     slug = await _workspace_of(cases, signed_in, first, rest.partition("/")[0]) or _last_workspace(request, signed_in)
     tail = request.url.path.rstrip("/")
-    query = f"?{request.url.query}" if request.url.query else ""
     return RedirectResponse(f"/w/{slug}{tail}{query}", 303)
 
 
