@@ -186,6 +186,11 @@ class Apply:
             *(export_webhook(stored, names, known) for stored in webhooks),
         ]
 
+    async def export_integration(self, actor: Actor, integration_id: str) -> Json:
+        """The document of one integration, as `export` writes it; NotFound when the workspace has none of this id."""
+        actor.require("viewer")
+        return export_integration(await self._integrations.stored(actor, integration_id), PlaceholderNames())
+
     # --- connections -------------------------------------------------------------------------------------------------
 
     async def _plan_connections(
