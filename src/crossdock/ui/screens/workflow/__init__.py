@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from crossdock.ui.screens.workflow import editing, editor, publishing, saving, trying
+from crossdock.ui.screens.workflow import editing, editor, publishing, saving, trying, what_if
 from crossdock.ui.visit import ScreenRoute, reads
 
 routes: tuple[ScreenRoute, ...] = (
@@ -16,6 +16,7 @@ routes: tuple[ScreenRoute, ...] = (
     *saving.routes,
     *publishing.routes,
     *trying.routes,
+    *what_if.routes,
 )
 
 __all__ = ["routes"]

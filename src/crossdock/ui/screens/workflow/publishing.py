@@ -82,6 +82,7 @@ async def show_drop(visit: Visit) -> Response:
 
 async def drop(visit: Visit) -> Response:
     """Forget the draft."""
+    visit.actor.require("admin")
     desk = await _with_draft(visit)
     if visit.sent.text("seen") != desk.seen:
         return changed_meanwhile(visit, desk)
@@ -161,14 +162,15 @@ async def show_differences(visit: Visit) -> Response:
         before=before,
         after=after,
         view=view,
-        choices=await _choices(visit, desk),
+        choices=await version_choices(visit, desk),
         lines=unified(found["text"]) if found and view == "unified" else (),
         pairs=side_by_side(found["text"]) if found and view == "side" else (),
         at=lambda *parts: workflow_path(visit, *parts),
     )
 
 
-async def _choices(visit: Visit, desk: Desk) -> list[tuple[str, str]]:
+async def version_choices(visit: Visit, desk: Desk) -> list[tuple[str, str]]:
+    """The draft and the versions of the workflow, newest first."""
     page = await visit.cases.workflows.versions(visit.actor, desk.id, limit=VERSIONS_OFFERED)
     versions = [(str(each["number"]), _version_words(each)) for each in page.items]
     draft = [("draft", "The draft")] if desk.draft else []
