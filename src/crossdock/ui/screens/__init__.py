@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crossdock.ui.screens import (
     bulk_jobs,
+    connections,
     deliveries,
     event,
     events,
@@ -31,6 +32,7 @@ SCREENS: tuple[tuple[ScreenRoute, ...], ...] = (
     deliveries.routes,
     bulk_jobs.routes,
     webhooks.routes,
+    connections.routes,
     settings.routes,
     workflow.routes,
 )
