@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from crossdock.model.outcome import Json
 from crossdock.model.time import parse_duration
-from crossdock.ui.rendering import format_count, joined
+from crossdock.ui.rendering import format_count
 
 STEP, BAR = 5, 4
 SPARK_HEIGHT = 30
@@ -36,23 +36,22 @@ def sparkline(traffic: Json, words: str = "Last 24 hours") -> Markup:
 
 
 def bars(traffic: Json, height: float, step: float = STEP, bar: float = BAR) -> Markup:
-    """The bars alone, for a picture of this height; the highest point fills it."""
+    """The bars alone, for a picture of this height; the highest point fills it. One path for each kind of count: a
+    list has thousands of bars, and markup for each would take most of the page's time."""
     points = stacks(traffic)
     top = max((sum(point) for point in points), default=0) or 1
-    drawn = []
+    paths: list[list[str]] = [[] for _ in STACKED]
     for number, point in enumerate(points):
         bottom = float(height)
-        for (_, name), count in zip(STACKED, point, strict=True):
+        for path, count in zip(paths, point, strict=True):
             if not count:
                 continue
             tall = min(max(count / top * height, LEAST), bottom)
             bottom -= tall
-            drawn.append(
-                Markup('<rect class="{}" x="{:g}" y="{:.1f}" width="{:g}" height="{:.1f}"/>').format(
-                    name, number * step, bottom, bar, tall
-                )
-            )
-    return joined(*drawn)
+            path.append(f"M{number * step:g} {bottom:.1f}h{bar:g}v{tall:.1f}h-{bar:g}z")
+    drawn = Markup('<path class="{}" d="{}"/>')
+    named = zip(STACKED, paths, strict=True)
+    return Markup("").join(drawn.format(name, "".join(path)) for (_, name), path in named if path)
 
 
 def stacks(traffic: Json) -> list[tuple[int, ...]]:
