@@ -80,7 +80,8 @@ class OverloadReport:
             "unexpected": [f"{self.answers[status]} calls were answered {status}" for status in strange],
             "broken": [f"{self.broken} calls got no answer"] if self.broken else [],
             "without_advice": [f"{self.without_advice} refusals without Retry-After"] if self.without_advice else [],
-            "no_overload": [] if self.answers.get("503") or self.unsent else ["there was room for all calls"],
+            "unmeasured": [] if self.capacity else ["no call was answered while the capacity was measured"],
+            "no_overload": ["there was room for all calls"] if self._had_room() else [],
             "memory": self._memory(),
         }
         return {name: found for name, found in wrong.items() if found}
@@ -95,6 +96,9 @@ class OverloadReport:
             if rate < least
         }
 
+    def _had_room(self) -> bool:
+        return self.capacity > 0 and not self.answers.get("503") and not self.unsent
+
     def _memory(self) -> list[str]:
         more = self.memory_highest - self.memory_before
         return [f"{more:.0f} MB more than before"] if more > MEMORY_MB else []
@@ -108,6 +112,8 @@ async def overload(folder: Path, plan: OverloadPlan, *, database: str | None = N
     try:
         await asyncio.to_thread(program.start)
         report.capacity = await asyncio.to_thread(_measure_capacity, program, plan)
+        if report.capacity == 0:
+            return report  # there is nothing to take three times of: `problems` says so
         report.queue_limit = max(1, round(report.capacity * plan.queue_seconds))
         await asyncio.to_thread(program.stop)
         program.environment["CROSSDOCK_QUEUE_LIMIT"] = str(report.queue_limit)

@@ -15,6 +15,8 @@ from tests.system.overload import OverloadPlan, OverloadReport, overload
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(240)]
 
+MISTAKEN = {"unmeasured", "no_overload"}
+
 GOOD = OverloadReport(
     capacity=100.0,
     accepted=110.0,
@@ -27,11 +29,11 @@ GOOD = OverloadReport(
 
 
 async def overloaded(folder: Path) -> OverloadReport:
-    """An overload, at the third try at the latest: a busy machine may be quicker than the seconds that measured it."""
+    """An overload, at the third try at the latest: what measures a busy machine may find it slower than it is."""
     plan = OverloadPlan(seconds=6.0, capacity_seconds=2.0, queue_seconds=1.0)
     for number in range(3):
         report = await overload(folder / str(number), plan)
-        if "no_overload" not in report.problems():
+        if not report.problems().keys() & MISTAKEN:
             break
     return report
 
@@ -58,6 +60,7 @@ def test_good_figures_are_no_problem():
         ("broken", {"broken": 1}),
         ("without_advice", {"without_advice": 1}),
         ("no_overload", {"answers": {"202": 10}}),
+        ("unmeasured", {"capacity": 0.0, "answers": {}}),
         ("memory", {"memory_highest": 500.0}),
     ],
 )
