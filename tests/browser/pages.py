@@ -43,4 +43,11 @@ PAGES = [
     Shown("overview-empty", "/w/logistics", user="charlie"),
     Shown("integrations-empty", "/w/logistics/integrations", user="charlie"),
     Shown("integration-settings", "/w/default/integrations/{item_prices}/settings"),
+    Shown("events", "/w/default/events"),
+    Shown("events-refused", "/w/default/events/refused"),
+    Shown("event", "/w/default/events/{event_succeeded}"),
+    Shown("event-failed", "/w/default/events/{event_failed}?status=failed"),
+    Shown("event-replay", "/w/default/events/{event_failed}/replay"),
+    Shown("bulk-jobs", "/w/default/bulk-jobs"),
+    Shown("bulk-job-new", "/w/default/bulk-jobs/new/replay?status=failed"),
 ]

@@ -37,7 +37,7 @@ def test_steps_of_blocks_are_left_out_first_when_there_are_too_many():
 
     assert shown.count("<tr ") == MOST_BARS
     assert ">last</a>" in shown
-    assert "381 more steps are not drawn" in shown
+    assert "461 more steps are not drawn" in shown
 
 
 def test_names_do_nothing():

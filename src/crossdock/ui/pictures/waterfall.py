@@ -13,7 +13,7 @@ from crossdock.ui.rendering import format_count, format_took
 
 Bar: TypeAlias = Mapping[str, Any]
 
-MOST_BARS = 120
+MOST_BARS = 40
 LEAST_WIDTH = 0.5
 """Percent of the whole: what took next to no time is to be seen too."""
 TICKS = 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from crossdock.model.errors import NotFound
 from crossdock.model.outcome import Json
 from crossdock.ui.attempts import shown_attempt
 from crossdock.ui.visit import Visit, reads, writes
@@ -30,6 +31,7 @@ async def show(visit: Visit) -> Response:
         is_unfinished=delivery["status"] in _UNFINISHED,
         attempts=[shown_attempt(attempt) for attempt in reversed(delivery["attempts"])],
         owner=_owner(visit, delivery),
+        integration_name=await _integration_name(visit, delivery["integration_id"]),
         is_reply=delivery["kind"] == "reply",
     )
 
@@ -41,6 +43,16 @@ def _owner(visit: Visit, delivery: Json) -> tuple[str, str]:
     if delivery["webhook_id"]:
         return visit.path("notification-webhooks", delivery["webhook_id"], "deliveries"), "Deliveries of the webhook"
     return visit.path("integrations", delivery["integration_id"] or ""), "Integration"
+
+
+async def _integration_name(visit: Visit, integration_id: str | None) -> str:
+    """Its id where it is gone."""
+    if integration_id is None:
+        return ""
+    try:
+        return str((await visit.cases.integrations.show(visit.actor, integration_id))["name"])
+    except NotFound:
+        return integration_id
 
 
 async def resend(visit: Visit) -> Response:

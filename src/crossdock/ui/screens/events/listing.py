@@ -30,6 +30,8 @@ REASONS = {
 }
 _COUNTED_AS = dict.fromkeys(("queued", "running", "waiting", "retrying"), "unfinished")
 """What the counts call the states of runs, where they know them under another name."""
+SHOWN = 40
+"""Events on a page: somebody who goes through it by the Tab key comes to its end."""
 MOST_CHOICES = 200
 """Integrations that the filter offers."""
 
@@ -56,7 +58,8 @@ async def show_refused(visit: Visit) -> Response:
 async def _show(visit: Visit, template: str, owner: str | None, names: dict[str, Any]) -> Response:
     try:
         wanted = Wanted.of(visit, owner)
-        found = await visit.cases.events.look(visit.actor, wanted.query, cursor=visit.query("cursor") or None)
+        cursor = visit.query("cursor") or None
+        found = await visit.cases.events.look(visit.actor, wanted.query, limit=SHOWN, cursor=cursor)
         picture = await _picture(visit, wanted)
     except Invalid as error:
         return await _refused_filter(visit, template, owner, names, error)

@@ -8,7 +8,6 @@ let came = 0;
 
 function arrange() {
   came = 0;
-  page.querySelector("[data-live-pause]")?.removeAttribute("hidden");
   count();
 }
 
@@ -70,7 +69,7 @@ page.addEventListener("change", (event) => {
 const all = () => [...page.querySelectorAll('input[name="event_id"]')];
 
 function count() {
-  const bar = page.querySelector("[data-chosen-bar]");
+  const bar = page.querySelector("[data-chosen-bar]:has([data-choose-all])");
   if (!bar) return;
   const chosen = all().filter((box) => box.checked).length;
   const every = bar.querySelector("[data-choose-all]");
@@ -101,5 +100,6 @@ page.querySelector("[data-filter]")?.addEventListener("formdata", ({ formData })
   if (formData.has("from") || formData.has("until")) formData.delete("last");
 });
 
+page.querySelector("[data-live-pause]")?.removeAttribute("hidden");
 arrange();
 document.addEventListener("htmx:after:swap", arrange);
