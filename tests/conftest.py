@@ -20,6 +20,19 @@ from tests.support.mariadb import MariadbServer
 from tests.support.postgres import ForeignServer, OwnServer
 from tests.support.sink import Sink
 
+LONGEST_FIRST = ("system", "browser", "scale")
+"""Groups of tests of which one worker does all: begun last, the others would have nothing to do beside it."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    group = item.get_closest_marker("xdist_group")
+    return LONGEST_FIRST.index(group.args[0]) if group and group.args[0] in LONGEST_FIRST else len(LONGEST_FIRST)
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:

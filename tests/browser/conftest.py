@@ -20,7 +20,7 @@ it that takes some seconds, and opens its pages with `browsing_on(own_site)`. Ou
 them all.
 
 `expect` of Playwright waits by itself: no sleeping, no `wait_for_timeout`. `browsing.expect("words")` lets a problem
-pass that a test is about. A module is one xdist group: its tests share a browser and run one after the other.
+pass that a test is about. All of them are one xdist group: they share the site, and one browser runs at a time.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if item.path.parent == here:
-            item.add_marker(pytest.mark.xdist_group(f"browser-{item.path.stem}"))
+            item.add_marker(pytest.mark.xdist_group("browser"))
             item.add_marker(pytest.mark.timeout(120))
 
 
