@@ -378,3 +378,32 @@ async def test_two_people_edit_the_whole_as_yaml(site: Site):
     assert late.status == 409
     assert "id: mine" in late.words
     assert (await draft(site, path)) == {"steps": []}
+
+
+# --- other places ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_step_is_put_into_a_block_and_out_of_it(site: Site):
+    path = await make(site)
+    page = await site.open(f"{path}?moving=steps/0")
+    inside = "steps/1/switch/cases/0/steps"
+
+    put = await do(site, path, "steps/put", at="steps/0", was="order", into=inside, position="0")
+    into = [step["id"] for step in (await draft(site, path))["steps"][0]["switch"]["cases"][0]["steps"]]
+    page_now = await site.open(put.location)
+    back = {"at": "steps/0/switch/cases/0/steps/0", "was": "route.order", "into": "steps", "position": "9"}
+    await do(site, path, "steps/put", seen=seen(page_now), **back)
+
+    assert "Choose where order shall stand." in page.words
+    assert into == ["order", "large"]
+    assert await ids(site, path) == ["route", "answer", "order"]
+
+
+async def test_a_block_is_not_put_into_itself(site: Site):
+    path = await make(site)
+
+    page = await site.open(f"{path}?moving=steps/1")
+    refused = await do(site, path, "steps/put", at="steps/1", was="route", into="steps/1/switch/cases/0/steps")
+
+    assert 'value="steps/1/switch/cases/0/steps"' not in page.text
+    assert refused.status == 422

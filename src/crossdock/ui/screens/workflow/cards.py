@@ -158,5 +158,16 @@ def _placed_problems(
     return found, tuple(others)
 
 
+def cards_with_problems(deck: Deck) -> list[Card]:
+    """The cards that have problems of their own, in the order of the workflow."""
+    found: list[Card] = []
+    waiting = list(deck.list.cards)
+    while waiting:
+        card = waiting.pop(0)
+        found += [card] if card.problems else []
+        waiting = [inner for each in card.lists for inner in each.cards] + waiting
+    return found
+
+
 def count_steps(document: Json) -> int:
     return sum(1 for _ in every_step(place_steps(document)))

@@ -33,6 +33,7 @@ from crossdock.ui.screens.workflow.places import (
     list_at,
     move_step,
     place_steps,
+    put_step,
     remove_step,
     step_at,
     value_at,
@@ -159,6 +160,18 @@ async def move(visit: Visit) -> Response:
     return await change(visit, make)
 
 
+async def put(visit: Visit) -> Response:
+    """A step at another place, into a block or out of one."""
+
+    def make(desk: Desk) -> Done:
+        step = step_at(desk.document, visit.sent.text("at"))
+        into, position = list_at(desk.document, visit.sent.text("into")), _number(visit.sent.text("position"))
+        document, there = put_step(desk.document, step.address, into, position)
+        return Done(document, f"{named(step)} stands here now.", there)
+
+    return await change(visit, make)
+
+
 async def duplicate(visit: Visit) -> Response:
     """A copy right behind the step, with an id of its own."""
 
@@ -233,6 +246,7 @@ def _number(text: str) -> int:
 routes = (
     writes("/integrations/{integration_id}/workflow/steps/add", add),
     writes("/integrations/{integration_id}/workflow/steps/move", move),
+    writes("/integrations/{integration_id}/workflow/steps/put", put),
     writes("/integrations/{integration_id}/workflow/steps/duplicate", duplicate),
     writes("/integrations/{integration_id}/workflow/steps/delete", delete),
     writes("/integrations/{integration_id}/workflow/steps/restore", restore),

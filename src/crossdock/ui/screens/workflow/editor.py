@@ -13,7 +13,7 @@ from crossdock.ui.screens.workflow.cards import Card, CardList, Deck, count_step
 from crossdock.ui.screens.workflow.desk import Desk, look_at, open_desk, workflow_path
 from crossdock.ui.screens.workflow.kinds import KINDS
 from crossdock.ui.screens.workflow.opened import Opened, open_step, problems_as_errors
-from crossdock.ui.screens.workflow.places import list_at, step_at, write_address
+from crossdock.ui.screens.workflow.places import PlacedStep, list_at, step_at, write_address
 from crossdock.ui.screens.workflow.ready_made import READY_MADE
 from crossdock.ui.visit import Visit
 
@@ -51,6 +51,7 @@ def show_desk(visit: Visit, desk: Desk, opened: Opened | None = None, status: in
         ready_made=READY_MADE,
         at=lambda *parts: workflow_path(visit, *parts),
         moved=visit.query("moved"),
+        moving=_moving(visit, desk),
         is_editable=visit.can("admin") and desk.version is None,
     )
 
@@ -62,6 +63,13 @@ def _adding(visit: Visit, desk: Desk) -> tuple[str, int] | None:
     position = visit.query("position")
     into = write_address(list_at(desk.document, visit.query("into")))
     return into, int(position[:6]) if position.isascii() and position.isdigit() else 0
+
+
+def _moving(visit: Visit, desk: Desk) -> PlacedStep | None:
+    """The step that a new place is being chosen for."""
+    if not visit.query("moving") or desk.version is not None or not visit.can("admin"):
+        return None
+    return step_at(desk.document, visit.query("moving"))
 
 
 def find_card(deck: Deck, at: str) -> Card:

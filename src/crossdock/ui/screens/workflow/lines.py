@@ -15,7 +15,8 @@ def line_of(kind: str, settings: Json) -> str:
     tell = _TELLING.get(kind)
     if tell is None:
         return "This kind of step is not known here; edit it as YAML." if kind else "This step has no kind yet."
-    text = tell(settings) if isinstance(settings, dict) or kind == "transform" else "Its settings are not written yet."
+    text = tell(settings) if isinstance(settings, dict) or kind == "transform" else ""
+    text = text.strip() or "Its settings are not written yet."
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 

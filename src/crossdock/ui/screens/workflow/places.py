@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from crossdock.manage.outline import branches, kind_of
-from crossdock.model.errors import NotFound
+from crossdock.model.errors import Invalid, NotFound
 from crossdock.model.outcome import Json
 from crossdock.ui.screens.workflow.kinds import KIND_NAMES
 
@@ -22,6 +22,8 @@ Address: TypeAlias = tuple[str | int, ...]
 ROOT: Address = ("steps",)
 """The workflow's own list of steps."""
 _UNNAMED = "step"
+_TAKEN: Json = {"id": ""}
+"""Stands where a step was taken from, until it stands somewhere else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class PlacedStep:
     kind: str
     written: Json
     branches: tuple[Branch, ...]
+
+    @property
+    def at(self) -> str:
+        return write_address(self.address)
 
     @property
     def position(self) -> int:
@@ -189,6 +195,18 @@ def move_step(document: Json, address: Address, by: int) -> tuple[Json, Address]
     step = steps[position]
     without = remove_step(document, address)
     return insert_step(without, address[:-1], there, step), (*address[:-1], there)
+
+
+def put_step(document: Json, address: Address, into: Address, position: int) -> tuple[Json, Address]:
+    """The step at another place, in whatever list, and where it stands then. Invalid when that is inside itself."""
+    if into[: len(address)] == address:
+        raise Invalid("A step can't be put into itself.")
+    step = value_at(document, address)
+    marked = replace_step(document, address, _TAKEN)
+    put = insert_step(marked, into, position, step)
+    gap = next(each for each in every_step(place_steps(put)) if each.written is _TAKEN)
+    document = remove_step(put, gap.address)
+    return document, next(each.address for each in every_step(place_steps(document)) if each.written is step)
 
 
 def duplicate_step(document: Json, address: Address) -> tuple[Json, Address]:

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from crossdock.model.errors import Conflict, Invalid, NotFound
 from crossdock.model.outcome import Json
 from crossdock.ui.forms import NO_ERRORS, Errors
+from crossdock.ui.screens.workflow.cards import cards_with_problems, deal
 from crossdock.ui.screens.workflow.desk import Desk, keep, look_at, open_desk, workflow_path
 from crossdock.ui.screens.workflow.editing import changed_meanwhile
 from crossdock.ui.screens.workflow.text_differences import side_by_side, unified
@@ -54,6 +55,7 @@ async def _publish_page(visit: Visit, desk: Desk, errors: Errors = NO_ERRORS, st
         desk=desk,
         found=found,
         lines=unified(found["text"]),
+        cards=cards_with_problems(deal(desk.document, desk.problems)),
         errors=errors,
         at=lambda *parts: workflow_path(visit, *parts),
     )

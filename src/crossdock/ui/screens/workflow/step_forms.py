@@ -191,6 +191,8 @@ def _settings(form: Form, old: Json, kind: Kind, problems: list[FieldError]) -> 
     settings: dict[str, Json] = dict(old) if isinstance(old, dict) else {}
     for setting in kind.settings:
         value = _try(partial(_read, form.raw(f"s.{setting.key}"), setting, f"{kind.name}.{setting.key}"), problems)
+        if isinstance(settings.get(setting.key), str) and isinstance(value, list) and len(value) == 1:
+            value = value[0]  # one condition may stand without a list around it
         if value is _MISSING:
             settings.pop(setting.key, None)
         else:

@@ -3,6 +3,10 @@ const PART = { "HX-Request": "true", "HX-Request-Type": "partial" };
 
 export function tryHere() {
   document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-assume]");
+    if (button) assume(button.dataset.assume);
+  });
+  document.addEventListener("click", (event) => {
     const link = event.target.closest("[data-opens]");
     const drawer = link && document.getElementById(link.dataset.opens);
     if (!drawer || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -22,6 +26,17 @@ export function tryHere() {
   }, true);
 }
 
+// A line for the step's output, to be filled in, and the cursor behind it.
+function assume(path) {
+  const area = document.getElementById("test-recorded");
+  area.closest("details").open = true;
+  const line = `${/^[\w.]+$/.test(path) ? path : JSON.stringify(path)}: {}`;
+  if (!area.value.includes(line.slice(0, -2))) area.value += (area.value && !area.value.endsWith("\n") ? "\n" : "") + line;
+  area.dispatchEvent(new Event("input", { bubbles: true }));
+  (area.closest("code-editor") ?? area).focus();
+  area.closest("details").scrollIntoView({ block: "center" });
+}
+
 async function put(asked) {
   const place = document.getElementById("test");
   let text;
@@ -34,6 +49,7 @@ async function put(asked) {
   const made = new DOMParser().parseFromString(text ?? "", "text/html");
   const part = made.getElementById("test") ?? refusal(made, place);
   place.replaceWith(part);
+  for (const each of part.querySelectorAll("[data-only-scripts]")) each.hidden = false;
   document.dispatchEvent(new CustomEvent("htmx:after:swap"));
 }
 
