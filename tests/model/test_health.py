@@ -440,3 +440,22 @@ def test_a_judged_health_is_judged_the_same_again() -> None:
     before: Health = bench.health
 
     assert bench.look() == Judged(before)
+
+
+def test_without_a_workflow_a_recorded_call_is_a_good_sign() -> None:
+    bench = Bench(Watched("int_a", HealthRules(), has_workflow=False))
+
+    bench.look()
+    assert bench.status is INITIALIZING
+    bench.look(Facts(last_event_at=NOW))
+    bench.look()
+
+    assert bench.path == [INITIALIZING, ACTIVE]
+
+
+def test_with_a_workflow_a_recorded_call_says_nothing() -> None:
+    bench = Bench(watched(silence=60.0))
+
+    bench.look(Facts(last_event_at=NOW))
+
+    assert bench.status is INITIALIZING

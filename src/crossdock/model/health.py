@@ -204,6 +204,8 @@ class Watched:
     rules: HealthRules
     enabled: bool = True
     has_reply: bool = True
+    has_workflow: bool = True
+    """Without one, calls are recorded and that is all."""
     revision: int = 1
     """Of the settings that say so."""
 
@@ -214,8 +216,9 @@ def watched(integration: Integration) -> Watched:
         integration.id,
         integration.health,
         integration.enabled,
-        integration.reply is not None,
-        integration.revision,
+        has_reply=integration.reply is not None,
+        has_workflow=integration.workflow_number > 0,
+        revision=integration.revision,
     )
 
 

@@ -267,7 +267,9 @@ class _Judging:
         for status in (HealthStatus.ERROR, HealthStatus.WARNING):
             if status in statuses:
                 return status
-        return HealthStatus.ACTIVE if self._window.runs else HealthStatus.INITIALIZING
+        # without a workflow a call is handled when it is recorded: no run ends that could tell of it
+        has_recorded = not self._watched.has_workflow and self._marks.last_event_at is not None
+        return HealthStatus.ACTIVE if self._window.runs or has_recorded else HealthStatus.INITIALIZING
 
     def _told(self) -> tuple[ToldIssue, ...]:
         """The reasons for the state, the worst first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Connection, func, select
 
@@ -23,8 +23,10 @@ COUNTED_RUNS = 1_000
 
 def changed_by_time(connection: Connection, watched: Sequence[Watched], now: Instant) -> dict[str, Facts]:
     """Those of the integrations whose health is another one by now than what is known, with what it is judged by."""
-    facts = read_facts(connection, watched)
     known = read_kept(connection, [one.integration_id for one in watched])
+    unheard = {name for name in known if known[name].health.marks.last_event_at is None}
+    unheard |= {one.integration_id for one in watched} - known.keys()
+    facts = read_facts(connection, watched, unheard)
     changed = {}
     for one in watched:
         kept = known.get(one.integration_id)
@@ -42,9 +44,13 @@ def _no_id(prefix: str) -> str:
     return prefix
 
 
-def read_facts(connection: Connection, watched: Sequence[Watched]) -> dict[str, Facts]:
-    """What the rules of time ask about, for those integrations whose rules do."""
-    listened = [one.integration_id for one in watched if one.rules.silence is not None]
+def read_facts(connection: Connection, watched: Sequence[Watched], unheard: Collection[str] = ()) -> dict[str, Facts]:
+    """What the rules of time ask about, for those integrations whose rules do. Of the `unheard` no event is known."""
+    listened = [
+        one.integration_id
+        for one in watched
+        if one.rules.silence is not None or (not one.has_workflow and one.integration_id in unheard)
+    ]
     queued = [one.integration_id for one in watched if one.rules.backlog is not None]
     guarded = [one.integration_id for one in watched if one.rules.rejected_calls is not None]
     last = last_received(connection, listened) if listened else {}
