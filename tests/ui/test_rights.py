@@ -15,6 +15,7 @@ import pytest
 from crossdock.manage.audit import AuditQuery
 from crossdock.ui.screens import SCREENS
 from tests.ui.conftest import Site
+from tests.ui.test_connections import make as make_connection
 from tests.ui.test_event import add_integration
 from tests.ui.test_webhooks import made as make_webhook
 
@@ -25,7 +26,11 @@ GET /integrations
 GET /integrations/new
 POST /integrations/new/preview
 GET /integrations/{integration_id}
+GET /integrations/{integration_id}/access
+GET /integrations/{integration_id}/code
+GET /integrations/{integration_id}/code/file
 GET /integrations/{integration_id}/events
+GET /integrations/{integration_id}/lanes
 GET /integrations/{integration_id}/settings
 GET /integrations/{integration_id}/workflow
 GET /integrations/{integration_id}/workflow/differences
@@ -40,6 +45,8 @@ GET /events/{event_id}/body
 GET /events/{event_id}/steps
 GET /events/{event_id}/steps/{step_id:path}
 GET /deliveries/{delivery_id}
+GET /connections
+GET /connections/{connection_id}
 GET /bulk-jobs
 GET /bulk-jobs/{job_id}
 GET /notification-webhooks
@@ -62,19 +69,31 @@ POST /events/{event_id}/replay
 POST /events/{event_id}/retry
 GET /events/{event_id}/what-if
 POST /deliveries/{delivery_id}/resend
+POST /connections/{connection_id}/test-saved
 GET /bulk-jobs/new/{kind}
 POST /bulk-jobs/new/{kind}
 POST /bulk-jobs/{job_id}/{move}
 POST /notification-webhooks/{webhook_id}/deliveries/{delivery_id}/resend
 POST /notification-webhooks/{webhook_id}/test-saved
+POST /integrations/{integration_id}/lanes/{decision}
 GET /integrations/{integration_id}/workflow/test
 POST /integrations/{integration_id}/workflow/test
+GET /integrations/{integration_id}/workflow/what-if
+POST /integrations/{integration_id}/workflow/what-if
 """
 ADMIN = """
 POST /integrations/example
 POST /integrations/new
 POST /integrations/new/type
 POST /integrations/switch
+POST /integrations/{integration_id}/access/keys
+POST /integrations/{integration_id}/access/keys/{key_id}
+POST /integrations/{integration_id}/access/keys/{key_id}/delete
+POST /integrations/{integration_id}/access/keys/{key_id}/switch
+POST /integrations/{integration_id}/access/signing-secret
+POST /integrations/{integration_id}/access/signing-secret/rotate
+POST /integrations/{integration_id}/code
+POST /integrations/{integration_id}/code/apply
 POST /integrations/{integration_id}/delete
 POST /integrations/{integration_id}/settings
 POST /integrations/{integration_id}/status
@@ -92,6 +111,12 @@ POST /integrations/{integration_id}/workflow/steps/save
 POST /integrations/{integration_id}/workflow/versions/{number}/edit
 POST /integrations/{integration_id}/workflow/versions/{number}/publish
 POST /integrations/{integration_id}/workflow/yaml
+GET /connections/new
+POST /connections
+POST /connections/test
+POST /connections/{connection_id}
+POST /connections/{connection_id}/delete
+POST /connections/{connection_id}/test
 POST /notification-webhooks
 GET /notification-webhooks/new
 POST /notification-webhooks/test
@@ -139,6 +164,8 @@ STREAM = "GET /live"
 _STEP = {"at": "steps/0", "was": "map", "into": "steps"}
 _PACKED = base64.urlsafe_b64encode(zlib.compress(b'{"id": "there", "transform": {}}')).decode()
 FIELDS: dict[str, dict[str, str]] = {
+    "POST /connections": {"kind": "http"},
+    "POST /connections/test": {"kind": "http"},
     "POST /events/chosen": {"deed": "cancel", "event_id": "evt_0"},
     "POST /integrations/new": {"type": "webhook-trigger"},
     "POST /integrations/switch": {"status": "disabled"},
@@ -171,6 +198,8 @@ async def fill(site: Site) -> dict[str, str]:
     workflow = {"steps": [{"id": "map", "transform": {"a": 1}}]}
     draft = await site.cases.drafts.save(site.actor(), integration_id, workflow, revision=0)
     return {
+        "connection_id": (await make_connection(site))["id"],
+        "decision": "retry",
         "deed": "snooze",
         "delivery_id": "dlv_1",
         "entry_id": entry["id"],
@@ -178,6 +207,7 @@ async def fill(site: Site) -> dict[str, str]:
         "integration_id": integration_id,
         "issue_id": issue["id"],
         "job_id": job.location.rpartition("/")[2],
+        "key_id": (await site.cases.keys.add(site.actor(), integration_id, "Orders"))["id"],
         "kind": "replay",
         "move": "pause",
         "number": "1",
@@ -195,11 +225,8 @@ async def ask(site: Site, route: str, who: str, things: dict[str, str], workspac
     """The status that a page or a deed answers with."""
     method, _, path = route.partition(" ")
     url = f"/w/{workspace}" + re.sub(r"{([^}]*)}", lambda found: things[found[1]], path)
-    shown = await (
-        site.open(url, who)
-        if method == "GET"
-        else site.send(url, {**FIELDS.get(route, {}), "seen": things["seen"]}, who)
-    )
+    fields = {**FIELDS.get(route, {}), "seen": things["seen"]}
+    shown = await (site.open(url, who) if method == "GET" else site.send(url, fields, who))
     return shown.status
 
 

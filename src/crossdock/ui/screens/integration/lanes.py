@@ -32,7 +32,7 @@ async def show(visit: Visit) -> Response:
 async def decide(visit: Visit) -> Response:
     """Retry, skip or park the head of one lane, or of all that were chosen; what could not be done is told by name."""
     visit.actor.require("operator")
-    integration_id = visit.parameter("integration_id")
+    integration_id = (await visit.cases.integrations.show(visit.actor, visit.parameter("integration_id")))["id"]
     decision = _decision(visit.parameter("decision"))
     only = visit.sent.text("only")
     chosen = [only] if only else list(dict.fromkeys(visit.sent.all("lanes")))[:MOST_AT_ONCE]
