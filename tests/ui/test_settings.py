@@ -171,6 +171,14 @@ async def test_others_change_nothing(site: Site, who: str):
     assert (await the_user(site, "charlie"))["memberships"] == {"default": "viewer"}
 
 
+async def test_the_installation_is_for_its_administrators(site: Site):
+    shown = await site.open("/w/away/settings/installation", who="dora")
+    elsewhere = await site.open("/w/away/settings/me", who="dora")
+
+    assert shown.status == 403
+    assert "Targets and retention" not in elsewhere.words
+
+
 async def test_an_admin_of_another_workspace_gets_no_power_here(site: Site):
     away = "/w/away/settings"
     user = await the_user(site, "alice")

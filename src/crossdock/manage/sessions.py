@@ -5,8 +5,9 @@ week after it began, and at once when its user is disabled, deleted, or a member
 used up by what is sent with its form, never by opening it: mail scanners and prefetching browsers open links too.
 
 Whoever tries to sign in is told the same after the same work, whatever was wrong. Tries that fail are counted by login
-and by address, and make the next ones wait: up to five minutes, never for ever. Nobody who knows a login can keep its
-owner out by it: where the owner is signed in already, tries are counted for that address alone.
+and by address, and make the next ones wait: up to five minutes, never for ever. Where the owner is signed in already,
+tries are counted for that address alone, so that others who know the login do not keep its owner out there; from
+elsewhere a one-time link of an administrator leads in.
 """
 
 from __future__ import annotations

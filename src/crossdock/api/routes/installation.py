@@ -10,6 +10,7 @@ from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
 from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, Who, checked, refuse_the_unexpected
+from crossdock.manage.administration import require_administrator
 from crossdock.manage.integrations import external_systems
 from crossdock.manage.paging import Page
 
@@ -45,8 +46,8 @@ async def revoke_token(cases: Cases, who: Who, token_id: str) -> Response:
 
 @routes.get("/settings", **reads(PageOf[documents.Setting]))
 async def list_settings(cases: Cases, who: Who) -> Response:
-    """The settings in force. Secrets only say whether they are set."""
-    who.require("admin")
+    """The settings in force, for administrators. Secrets only say whether they are set."""
+    require_administrator(who)
     return answer_page(Page(cases.settings()))
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from crossdock.manage.administration import require_administrator
 from crossdock.ui.visit import Visit, reads
 
 
 async def show_settings(visit: Visit) -> Response:
     """What is configured where the server is started; secrets only say whether they are set."""
-    visit.actor.require("admin")
+    require_administrator(visit.actor)
     settings = visit.cases.settings()
     by_name = {one["name"]: one for one in settings}
     targets = str(by_name["allowed_targets"]["value"] or "").split(",") if "allowed_targets" in by_name else []
