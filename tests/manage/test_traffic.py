@@ -7,6 +7,7 @@ import pytest
 from crossdock.manage.traffic import Traffic
 from crossdock.model.errors import Invalid, NotFound
 from crossdock.model.traffic import SLOT
+from crossdock.store.claims import cancel_waiting
 from crossdock.store.traffic import add_refused
 from crossdock.watch.traffic import TrafficCount
 from tests.manage.conftest import Desk, trigger
@@ -78,6 +79,39 @@ async def test_what_memory_keeps_agrees_with_a_fresh_look(desk: Desk, own: str, 
         assert kept == await fresh(desk, clock).of_integration(desk.charlie, own)
     assert waiting
     assert kept["total"]["unfinished"] == 12
+
+
+async def test_what_is_remembered_of_a_workspace_agrees_with_a_fresh_look(
+    desk: Desk, own: str, story: Story, clock: HeldClock
+) -> None:
+    traffic = fresh(desk, clock)
+    for _ in range(8):
+        await story.succeed(own)
+        clock.advance(1_100)
+        await TrafficCount(desk.store, clock).count()
+        traffic.open.expire()
+
+        remembered = await traffic.of_workspace(desk.charlie)
+
+        assert remembered == await fresh(desk, clock).of_workspace(desk.charlie)
+    assert remembered["total"]["succeeded"] == 8
+
+
+async def test_an_end_long_after_its_call_is_seen_with_the_next_reading_of_the_past(
+    desk: Desk, own: str, story: Story, clock: HeldClock
+) -> None:
+    traffic = fresh(desk, clock)
+    waiting = await story.receive(own)
+    clock.advance(3 * 3_600)
+    await TrafficCount(desk.store, clock).count()
+    assert (await traffic.of_workspace(desk.charlie))["total"]["unfinished"] == 1
+    assert await desk.store.write(cancel_waiting, waiting, clock.now)
+    await TrafficCount(desk.store, clock).count()
+    assert (await traffic.of_workspace(desk.charlie))["total"]["unfinished"] == 1
+
+    traffic.past.expire()
+
+    assert (await traffic.of_workspace(desk.charlie))["total"]["unfinished"] == 0
 
 
 async def test_refused_calls_are_shown(desk: Desk, own: str, clock: HeldClock) -> None:

@@ -6,7 +6,7 @@ where they were accepted: a run that ends hours later changes a point of the pas
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
@@ -14,13 +14,14 @@ from crossdock.clock import Clock
 from crossdock.manage.actor import Actor
 from crossdock.manage.events import EventQuery, read_filter
 from crossdock.manage.open_traffic import OpenTraffic
+from crossdock.manage.past_traffic import PastTraffic
 from crossdock.model.errors import FieldError, Invalid, NotFound
 from crossdock.model.outcome import Json
 from crossdock.model.time import SECOND, Instant, format_duration, format_instant
 from crossdock.model.traffic import HOUR, SLOT, Counts, floor_to, percentile_ms, total
 from crossdock.store import Store
 from crossdock.store.integrations import integration_exists
-from crossdock.store.traffic import kept_slots, kept_sums
+from crossdock.store.traffic import kept_slots
 
 Span: TypeAlias = Literal["PT1H", "PT24H", "P7D", "P30D"]
 SPANS: tuple[Span, ...] = get_args(Span)
@@ -60,6 +61,7 @@ class Traffic:
         self._store = store
         self._clock = clock
         self.open = OpenTraffic(store, clock)
+        self.past = PastTraffic(store, clock)
 
     async def of_integration(self, actor: Actor, integration_id: str, span: str = "PT24H") -> Json:
         """Counts and percentiles of an integration's last hour, 24 hours, 7 or 30 days, point by point."""
@@ -99,7 +101,7 @@ class Traffic:
     async def _together(self, actor: Actor, scale: Scale, start: Instant) -> Line:
         await self.open.look()
         times = (start, start + scale.points * scale.step)
-        kept = await self._store.read(kept_sums, actor.workspace_id, scale.width, scale.step, times)
+        kept = await self.past.sums(actor.workspace_id, scale.width, scale.step, times)
         sums = dict(kept.sums)
         for (integration_id, step), counts in self.open.slots(scale.step, kept.counted_to).items():
             if integration_id in kept.names and start <= step < times[1]:
@@ -149,7 +151,7 @@ class Line:
         document = {
             "start": format_instant(self.start),
             "interval": format_duration(scale.step / SECOND),
-            **{name: [getattr(point, name) for point in points] for name in COUNTED},
+            **_columns(points),
             "total": counts_document(self.total, with_percentiles=with_percentiles),
         }
         if with_percentiles:
@@ -175,6 +177,12 @@ def _scale_between(begin: Instant, end: Instant, now: Instant) -> Scale:
             break
     points = -(-(end - floor_to(begin, step)) // step)
     return Scale(min(points, 2 * MOST_POINTS), step, SLOT if is_fine else HOUR)
+
+
+def _columns(points: Iterable[Counts]) -> dict[str, list[int]]:
+    """The numbers of all points, name by name."""
+    rows = [(one.accepted, one.succeeded, one.failed, one.canceled, one.unfinished, one.rejected) for one in points]
+    return {name: list(numbers) for name, numbers in zip(COUNTED, zip(*rows, strict=True), strict=True)}
 
 
 _NOTHING = Counts()

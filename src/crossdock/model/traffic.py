@@ -53,8 +53,9 @@ class Counts:
         self.add_durations(other.durations)
 
     def add_durations(self, durations: Mapping[int, int]) -> None:
+        own = self.durations
         for bucket, count in durations.items():
-            self.durations[bucket] = self.durations.get(bucket, 0) + count
+            own[bucket] = own.get(bucket, 0) + count
 
     def add_runs(self, state: str, bucket: int, count: int) -> None:
         """So many accepted runs in a state; `bucket` counts for those that succeeded or failed."""

@@ -23,6 +23,7 @@ from sqlalchemy import (
     String,
     bindparam,
     case,
+    cast,
     delete,
     func,
     literal_column,
@@ -47,7 +48,7 @@ Place: TypeAlias = tuple[str, Instant]
 """An integration's id, and the beginning of a slot."""
 
 _encode = msgspec.json.Encoder().encode
-_decode_durations = msgspec.json.Decoder(dict[int, int]).decode
+_decode_slots = msgspec.json.Decoder(list[tuple[int, int, int, int, int, int, dict[int, int]]]).decode
 
 # --- counting runs ---------------------------------------------------------------------------------------------------
 
@@ -245,18 +246,35 @@ def read_slots(
     connection: Connection, integration_ids: Sequence[str], width: Instant, start: Instant, end: Instant
 ) -> dict[Place, Counts]:
     """What is kept of integrations for the slots of this width that begin in a time."""
-    query = _SLOTS.where(traffic.c.width == width // SECOND, traffic.c.slot >= start, traffic.c.slot < end)
+    times = {"width": width // SECOND, "start": start, "end": end}
     found: dict[Place, Counts] = {}
     for part in _some(integration_ids):
-        for row in connection.execute(query.where(traffic.c.integration_id.in_(part))):
-            integration_id, slot, accepted, succeeded, failed, canceled, rejected, durations = row
-            found[integration_id, slot] = Counts(
-                accepted, succeeded, failed, canceled, rejected, _decode_durations(durations)
-            )
+        for integration_id, slots in connection.execute(_SLOTS, {"ids": list(part), **times}):
+            for slot, accepted, succeeded, failed, canceled, rejected, durations in _decode_slots(f"[{slots}]"):
+                found[integration_id, slot] = Counts(accepted, succeeded, failed, canceled, rejected, durations)
     return found
 
 
-_SLOTS = select(*(column for column in traffic.columns if column.name != "width"))
+def _slot_text() -> ColumnElement[str]:
+    """A slot as a JSON array: its beginning, and what `Counts` is made of in its order."""
+    whole: ColumnElement[str] = literal_column("'['", String)
+    for name in ("slot", *_SUMS):
+        whole = whole + cast(traffic.c[name], String) + ","
+    return whole + traffic.c.durations + "]"
+
+
+_SUMS = ("accepted", "succeeded", "failed", "canceled", "rejected")
+_IN_TIME = (
+    traffic.c.width == bindparam("width", type_=Integer),
+    traffic.c.slot >= bindparam("start", type_=BigInteger),
+    traffic.c.slot < bindparam("end", type_=BigInteger),
+)
+# One row for each integration with all of its slots as text: rows cost more than what is in them.
+_SLOTS = (
+    select(traffic.c.integration_id, func.aggregate_strings(_slot_text(), ","))
+    .where(traffic.c.integration_id.in_(bindparam("ids", expanding=True, type_=String)), *_IN_TIME)
+    .group_by(traffic.c.integration_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,22 +291,22 @@ def kept_sums(
     connection: Connection, workspace_id: str, width: Instant, step: Instant, times: tuple[Instant, Instant]
 ) -> KeptSums:
     """The counts of the slots of this width that begin in a time."""
-    owner = schema.integration
-    some = (
-        select((traffic.c.slot // literal_column(str(step), BigInteger)).label("step"), *(traffic.c[n] for n in _SUMS))
-        .join(owner, owner.c.id == traffic.c.integration_id)
-        .where(
-            owner.c.workspace_id == workspace_id,
-            traffic.c.width == width // SECOND,
-            traffic.c.slot >= times[0],
-            traffic.c.slot < times[1],
-        )
-        .subquery()
-    )
-    query = select(some.c.step, *(func.sum(some.c[name]) for name in _SUMS)).group_by(some.c.step)
-    to, rows = _as_of(connection, lambda: connection.execute(query).all())
-    sums = {int(at) * step: Counts(int(a), int(s), int(f), int(c), int(r)) for at, a, s, f, c, r in rows}
+    given = {"workspace": workspace_id, "width": width // SECOND, "start": times[0], "end": times[1]}
+    to, rows = _as_of(connection, lambda: connection.execute(_TOGETHER, given).all())
+    sums: dict[Instant, Counts] = {}
+    for slot, accepted, succeeded, failed, canceled, rejected in rows:
+        one = Counts(int(accepted), int(succeeded), int(failed), int(canceled), int(rejected))
+        sums.setdefault(floor_to(slot, step), Counts()).add(one)
     return KeptSums(to, sums, integration_names(connection, workspace_id))
+
+
+# By the slots as they are: reckoning the step of each row, or joining it with its owner, costs as much as reading it.
+_OWN = select(schema.integration.c.id).where(schema.integration.c.workspace_id == bindparam("workspace", type_=String))
+_TOGETHER = (
+    select(traffic.c.slot, *(func.sum(traffic.c[name]) for name in _SUMS))
+    .where(traffic.c.integration_id.in_(_OWN), *_IN_TIME)
+    .group_by(traffic.c.slot)
+)
 
 
 def _as_of(connection: Connection, ask: Callable[[], T]) -> tuple[Instant, T]:
@@ -304,7 +322,6 @@ def _as_of(connection: Connection, ask: Callable[[], T]) -> tuple[Instant, T]:
 
 ASKED_AGAIN = 3
 """While much is counted at once, it goes on in the meantime: what is shown then misses what comes next."""
-_SUMS = ("accepted", "succeeded", "failed", "canceled", "rejected")
 
 
 def _some(items: Sequence[str]) -> Iterable[Sequence[str]]:
