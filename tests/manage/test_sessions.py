@@ -300,6 +300,15 @@ async def test_a_new_password_has_to_be_good(door: Door) -> None:
         await door.sessions.change_password(who, PASSWORD, "short", source_ip=HERE)
 
 
+async def test_a_password_beyond_all_measure_is_refused_at_once(door: Door) -> None:
+    who = await door.who(await door.first())
+    # signs in the wrong order: bringing them into the right one takes the square of their number
+    endless = "a" + "\u0300\u0316" * 500_000
+
+    with pytest.raises(Invalid, match="1024 characters"):
+        await door.sessions.change_password(who, PASSWORD, endless, source_ip=HERE)
+
+
 # --- guessing ------------------------------------------------------------------------------------------------------
 
 

@@ -111,6 +111,19 @@ async def test_who_is_nobody_here_is_refused(desk: Desk, openid: OpenIdProvider,
     assert "no user here" in answer.words
 
 
+@pytest.mark.parametrize("address", ["\uff44iana@example.com", "diana@example\uff0ecom", "mar\u212a@example.com"])
+async def test_an_address_that_only_looks_alike_is_another_one(
+    desk: Desk, openid: OpenIdProvider, address: str
+) -> None:
+    for login in ("diana@example.com", "mark@example.com"):
+        await desk.add(login)
+    openid.be(email=address)
+
+    answer = await go_through(desk.node())
+
+    assert isinstance(answer, ArrivalRefused)
+
+
 async def test_strangers_become_users_where_there_is_a_role_for_them(desk: Desk) -> None:
     who = await desk.who(await go_through(desk.node(STRANGERS)))
 

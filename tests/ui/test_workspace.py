@@ -54,6 +54,23 @@ async def test_a_form_from_nowhere_needs_the_page_token(site: Site):
     assert (await site.open("/w/default")).status == 303
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "null"},
+        {"Origin": "null", "Host": ""},
+        {"Origin": "http://[x"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://another.example"},
+        {"X-Page-Token": "\u00e9"},
+    ],
+)
+async def test_what_says_nothing_that_can_be_believed_is_refused(site: Site, headers: dict[str, str]):
+    shown = await site._ask("POST", "/sign-out", "alice", headers, data={"page_token": "\u00e9"})
+
+    assert shown.status == 403
+
+
 async def test_pages_allow_nothing_but_their_own_scripts_and_styles(site: Site):
     shown = await site.open("/w/default")
 

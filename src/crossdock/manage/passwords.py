@@ -54,6 +54,8 @@ USUAL = frozenset(_GUESSES.split())
 
 def check_password(text: str, *names: str) -> str:
     """The password as it is hashed; ValueError says what is wrong. `names` are those of its owner."""
+    if len(text) > LONGEST:  # first: bringing a long text into its normal form takes the square of its length
+        raise ValueError(f"must be {LONGEST} characters at most, not {len(text)}")
     password = normalise(text)
     if len(password) < SHORTEST:
         raise ValueError(f"must be {SHORTEST} characters at least, not {len(password)}")

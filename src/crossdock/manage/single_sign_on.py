@@ -220,9 +220,14 @@ class SingleSignOn:
 
 
 def _verified_address(claims: Mapping[str, Json]) -> str:
-    """The e-mail address as a login, if the provider says that it has verified it; '' otherwise."""
+    """The e-mail address as a login, if the provider says that it has verified it; '' otherwise.
+
+    Only as it stands: letters that merely look alike, such as the full-width `a`, are another person's address.
+    """
     address = claims.get("email")
     if claims.get("email_verified") is not True or not isinstance(address, str) or "@" not in address:
+        return ""
+    if not address.isascii():
         return ""
     return normalise_login(address)
 

@@ -30,14 +30,26 @@ def is_from_own_page(request: Request) -> bool | None:
         return site in ("same-origin", "none")
     origin = request.headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
+        return _host_of(origin) == request.headers.get("host", "").lower()
     return None
+
+
+def _host_of(origin: str) -> str | None:
+    """Host and port of an origin; None for `null` and whatever else names none."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
 
 
 def require_own_page(request: Request, cookie: str | None, token: str | None) -> None:
     """Forbidden when another site's page sent this, or when nothing tells that one of ours did."""
     said = is_from_own_page(request)
     if said is None:
-        said = bool(cookie) and bool(token) and hmac.compare_digest(page_token(cookie or ""), token or "")
+        said = bool(cookie and token) and hmac.compare_digest(_digits(page_token(cookie or "")), _digits(token or ""))
     if not said:
         raise Forbidden("this form was not sent by a page of this site; open the page anew and send it from there")
+
+
+def _digits(token: str) -> bytes:
+    return token.encode(errors="replace")  # two texts are compared only when both are ASCII
