@@ -28,11 +28,6 @@ def visible(text: object) -> Markup:
     return Markup(_HIDDEN.sub(_shown, escaped)) if _HIDDEN.search(escaped) else Markup(escaped)  # noqa: S704 - escaped
 
 
-def has_hidden(text: str) -> bool:
-    """Whether something in the text would not be seen, or would turn its direction."""
-    return _HIDDEN.search(text) is not None
-
-
 def _shown(found: re.Match[str]) -> str:
     code = ord(found[0])
     name = _NAMES.get(code) or unicodedata.name(found[0], "control character").lower()
