@@ -4,6 +4,7 @@ import { showWhatMatters } from "./conditions.js";
 import { confirmDeeds } from "./confirm.js";
 import { copyTexts } from "./copying.js";
 import { fillEditors } from "./editor.js";
+import { keepFolds } from "./folds.js";
 import { helpForms } from "./forms.js";
 import { listen } from "./live.js";
 import { openMenus } from "./menus.js";
@@ -21,6 +22,7 @@ confirmDeeds();
 copyTexts();
 openMenus();
 takeShortcuts();
+keepFolds();
 arrange(document);
 listen();
 // after a part of the page was replaced
