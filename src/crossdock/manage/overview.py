@@ -34,6 +34,7 @@ from crossdock.store.attention import (
     troubled_webhooks,
 )
 from crossdock.store.backlog import blocked_lanes, count_backlog
+from crossdock.store.fleet import integration_names
 from crossdock.store.integrations import IntegrationFilter
 
 Attention: TypeAlias = Literal["error", "warning", "blocked", "backlog", "initializing", "active", "disabled"]
@@ -112,6 +113,12 @@ class Overview:
             await self._lines(actor, shown, ranked),
             write_cursor(_write_position(_position(shown[-1], ranked.attention))) if more else None,
         )
+
+    async def names(self, actor: Actor) -> dict[str, str]:
+        """The names of all integrations by their ids, in the order of the names."""
+        actor.require("viewer")
+        names = await self._store.read(integration_names, actor.workspace_id)
+        return dict(sorted(names.items(), key=lambda item: (item[1], item[0])))
 
     async def _ranked(self, actor: Actor, wanted: IntegrationFilter) -> Ranked:
         now = self._clock()

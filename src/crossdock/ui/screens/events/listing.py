@@ -113,5 +113,5 @@ async def _picture(visit: Visit, wanted: Wanted) -> dict[str, Any]:
 
 async def _choices(visit: Visit) -> list[tuple[str, str]]:
     """The integrations that can be chosen, by name."""
-    page = await visit.cases.integrations.page(visit.actor, limit=MOST_CHOICES)
-    return [(one["id"], one["name"]) for one in page.items]
+    names = await visit.cases.overview.names(visit.actor)
+    return list(names.items())[:MOST_CHOICES]
