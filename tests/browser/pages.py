@@ -50,4 +50,11 @@ PAGES = [
     Shown("event-replay", "/w/default/events/{event_failed}/replay"),
     Shown("bulk-jobs", "/w/default/bulk-jobs"),
     Shown("bulk-job-new", "/w/default/bulk-jobs/new/replay?status=failed"),
+    Shown("integration", "/w/default/integrations/{shop_orders}"),
+    Shown("integration-access", "/w/default/integrations/{item_prices}/access"),
+    Shown("integration-code", "/w/default/integrations/{shop_orders}/code"),
+    Shown("lanes", "/w/default/integrations/{stock_reservation}/lanes"),
+    Shown("connections", "/w/default/connections"),
+    Shown("connection", "/w/default/connections/{connection_erp}"),
+    Shown("connection-new", "/w/default/connections/new?kind=sql"),
 ]
