@@ -111,3 +111,13 @@ async def test_a_bar_of_the_waterfall_opens_its_step(browsing: Browsing, site: S
     await page.locator(".waterfall").get_by_role("link", name="answer").click()
 
     await expect(page.locator("#step-answer")).to_have_attribute("open", "")
+
+
+async def test_an_event_is_watched_to_its_end(browsing: Browsing, site: Site) -> None:
+    event_id = send(site, "export", {})
+    page = await browsing.open(f"/w/default/events/{event_id}", user="vera")
+    await expect(page.get_by_text("Attempt 1 failed.")).to_be_visible(timeout=15_000)
+
+    site.program.admin("POST", f"/events/{event_id}/cancel")
+
+    await expect(page.get_by_text("There is none: it was canceled.")).to_be_visible(timeout=15_000)

@@ -130,3 +130,15 @@ async def test_viewers_and_strangers_change_nothing(site: Site, deed: str):
 
 async def test_an_unknown_event_has_no_page(site: Site):
     assert (await site.open("/w/default/events/evt_nothing")).status == 404
+
+
+async def test_a_page_that_watches_an_event_is_loaded_anew_at_its_end(site: Site):
+    integration_id = await add_integration(site)
+    goes, ended = await site.story.receive(integration_id), await site.story.succeed(integration_id)
+    watching = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+    part = await site.open(f"/w/default/events/{goes}", **watching)
+    over = await site.open(f"/w/default/events/{ended}", **watching)
+
+    assert part.text.lstrip().startswith('<section id="now"')
+    assert (over.status, over.headers["hx-refresh"]) == (204, "true")

@@ -129,6 +129,10 @@ class Visit:
             keep_said(self.request, response, Said(said, tone, undo, tuple(fields.items())))
         return response
 
+    def load_anew(self) -> Response:
+        """Have the whole page loaded once more, where a part of it was asked for."""
+        return Response(status_code=204, headers={"hx-refresh": "true"})
+
     def _names(self) -> dict[str, Any]:
         return {"visit": self, "actor": self.actor, "path": self.path, "can": self.can, "page_token": self.page_token}
 

@@ -23,6 +23,8 @@ _UNFINISHED = ("queued", "sending", "retrying")
 
 async def show(visit: Visit) -> Response:
     delivery = await visit.cases.deliveries.show(visit.actor, visit.parameter("delivery_id"))
+    if visit.is_partial and delivery["status"] not in _UNFINISHED:
+        return visit.load_anew()
     return visit.show(
         "deliveries/delivery.html",
         "now",

@@ -35,6 +35,8 @@ _ACCEPTED = "\x00"
 async def show(visit: Visit) -> Response:
     event_id = visit.parameter("event_id")
     event, story = await visit.cases.events.story(visit.actor, event_id, accepted=_ACCEPTED)
+    if visit.is_partial and not _is_open(event):
+        return visit.load_anew()  # it has come to its end: steps, result and reply are to be seen too
     whole = await _whole_body(visit, event)
     names = {
         "event": {**event, "error": error_of(event["error"]) if event["error"] else None},
@@ -65,10 +67,15 @@ def _heading(visit: Visit, event: Json, story: Json) -> dict[str, Any]:
         "story": Markup("{}{}{}").format(before, time_element(event["received_at"], "exact"), after),
         "waterfall": waterfall(story["bars"], story["duration_ms"], lambda step: f"#step-{quote(step)}"),
         "is_unfinished": is_unfinished,
-        "is_open": is_unfinished or event["reply"]["status"] == "pending",
+        "is_open": _is_open(event),
         "waiting": waiting_words(visit, event),
         "step_href": f"#step-{quote(error['step'])}" if error and error["step"] else "",
     }
+
+
+def _is_open(event: Json) -> bool:
+    """Whether something is still to happen by itself, or by an operator."""
+    return event["status"] not in ENDED or event["reply"]["status"] == "pending"
 
 
 async def _neighbours(visit: Visit, event_id: str) -> dict[str, Any]:
