@@ -32,6 +32,11 @@ def forget_session(request: Request, response: Response) -> None:
     response.delete_cookie(_name(request), path="/", httponly=True, secure=_is_secure(request))
 
 
+def keep_last_workspace(request: Request, response: Response, slug: str) -> None:
+    """Until the browser is closed."""
+    response.set_cookie(LAST_WORKSPACE, slug, path="/", httponly=True, samesite="lax", secure=_is_secure(request))
+
+
 def _is_secure(request: Request) -> bool:
     return request.url.scheme == "https"
 

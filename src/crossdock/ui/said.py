@@ -5,13 +5,13 @@ It is text, shown as text; the browser can't be made to do anything by it. An un
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+
+from crossdock.ui.carried import carried, carry
 
 COOKIE = "crossdock-said"
 SECONDS = 60
@@ -31,25 +31,25 @@ class Said:
 def keep_said(request: Request, response: Response, said: Said) -> None:
     if len(said.text) > LONGEST // 3:
         said = Said(said.text[: LONGEST // 3 - 1] + "…", said.tone, said.undo, said.fields)
-    text = base64.urlsafe_b64encode(msgspec.json.encode(said)).decode()
+    text = carry(request, COOKIE, msgspec.json.encode(said))
     secure = request.url.scheme == "https"
     response.set_cookie(COOKIE, text, max_age=SECONDS, path="/", httponly=True, samesite="lax", secure=secure)
 
 
 def read_said(request: Request) -> Said | None:
     """What is to be told now; None for nothing, and for what is none of our cookies."""
-    text = request.cookies.get(COOKIE)
-    if not text or len(text) > LONGEST:
+    content = carried(request, COOKIE, LONGEST)
+    if content is None:
         return None
     try:
-        said = msgspec.json.decode(base64.urlsafe_b64decode(text), type=Said)
-    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        said = msgspec.json.decode(content, type=Said)
+    except (ValueError, msgspec.MsgspecError):
         return None
     return said if said.undo == "" or is_own_path(said.undo) else None
 
 
-def forget_said(response: Response) -> None:
-    response.delete_cookie(COOKIE, path="/", httponly=True)
+def forget_said(request: Request, response: Response) -> None:
+    response.delete_cookie(COOKIE, path="/", httponly=True, secure=request.url.scheme == "https")
 
 
 def is_own_path(text: str) -> bool:

@@ -7,14 +7,12 @@ node answers.
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from crossdock.model.outcome import Json
+from crossdock.ui.carried import carried, carry
 
 COOKIE = "crossdock-once"
 SECONDS = 60
@@ -23,7 +21,7 @@ LONGEST = 3_000
 
 def keep_once(request: Request, response: Response, path: str, document: Json) -> Response:
     """Let the page at `path` show `document`, once."""
-    text = base64.urlsafe_b64encode(msgspec.json.encode(document)).decode()
+    text = carry(request, COOKIE, msgspec.json.encode(document))
     secure = request.url.scheme == "https"
     response.set_cookie(COOKIE, text, max_age=SECONDS, path=path, httponly=True, samesite="strict", secure=secure)
     return response
@@ -31,12 +29,12 @@ def keep_once(request: Request, response: Response, path: str, document: Json) -
 
 def read_once(request: Request) -> dict[str, str]:
     """What is to be shown now; empty for nothing, and for what is none of our cookies."""
-    text = request.cookies.get(COOKIE, "")
-    if not text or len(text) > LONGEST:
+    content = carried(request, COOKIE, LONGEST)
+    if content is None:
         return {}
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(text), type=dict[str, str])
-    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        return msgspec.json.decode(content, type=dict[str, str])
+    except (ValueError, msgspec.MsgspecError):
         return {}
 
 

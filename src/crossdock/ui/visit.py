@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from crossdock.manage.actor import ROLES, Actor, Role
 from crossdock.manage.sessions import SignedIn
 from crossdock.manage.use_cases import UseCases
-from crossdock.ui.cookies import LAST_WORKSPACE
+from crossdock.ui.cookies import LAST_WORKSPACE, keep_last_workspace
 from crossdock.ui.forms import NO_FORM, Form, read_form
 from crossdock.ui.origin import TOKEN_FIELD, TOKEN_HEADER, page_token
 from crossdock.ui.rendering import html, render, render_part
@@ -103,9 +103,9 @@ class Visit:
         said = read_said(self.request)
         response = html(render(template, **self._names(), said=said, **names), status)
         if said is not None:
-            forget_said(response)
+            forget_said(self.request, response)
         if self.request.cookies.get(LAST_WORKSPACE) != self.actor.workspace:
-            response.set_cookie(LAST_WORKSPACE, self.actor.workspace, path="/", httponly=True, samesite="lax")
+            keep_last_workspace(self.request, response, self.actor.workspace)
         return response
 
     def part(self, template: str, block: str, status: int = 200, **names: Any) -> Response:
