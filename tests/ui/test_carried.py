@@ -17,7 +17,7 @@ async def cookie_of(site: Site, path: str, fields: dict[str, str], who: str, nam
     """The cookie that a deed sent with its answer."""
     answered = await site.send(path, fields, who)
     [value] = [one for one in answered.headers.getall("set-cookie") if one.startswith(f"{name}=")]
-    return value.partition(";")[0]
+    return str(value.partition(";")[0])
 
 
 async def look(site: Site, path: str, cookie: str, who: str = "alice") -> str:
