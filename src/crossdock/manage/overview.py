@@ -17,6 +17,7 @@ from crossdock.manage.health_documents import worst_first
 from crossdock.manage.integrations import Integrations, integration_filter
 from crossdock.manage.lanes import write_lane_name
 from crossdock.manage.paging import Page, check_limit, read_text_cursor, write_cursor
+from crossdock.manage.rankings import Rankings
 from crossdock.manage.traffic import Traffic, counts_document
 from crossdock.model.errors import FieldError, Invalid
 from crossdock.model.health import REPLY, HealthStatus, Issue
@@ -46,10 +47,6 @@ COUNTED_WAITING = 1_000
 """Waiting calls of an integration are counted up to here."""
 SHOWN = 10
 """Of each kind of trouble in the overview."""
-RANKED = 5
-"""How many of the busiest and slowest integrations are told."""
-COMPARED = 200
-"""Of so many integrations, those with the most calls, the slowest are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +82,7 @@ class Overview:
         self._integrations = integrations
         self._traffic = traffic
         self._clock = clock
+        self.rankings = Rankings(traffic)
 
     # --- the list --------------------------------------------------------------------------------------------------
 
@@ -203,7 +201,7 @@ class Overview:
             "backlogs": self._backlogs(ranked, names),
             "webhooks": [_webhook(one) for one in webhooks],
             "traffic": await self._traffic.of_workspace(actor),
-            **await self._extremes(list(names), names),
+            **await self._extremes(actor, names),
         }
 
     def _trouble(self, one: Standing, issues: Sequence[Issue]) -> Json:
@@ -217,23 +215,17 @@ class Overview:
         own.sort(key=lambda item: (-item[1].waiting, item[1].oldest_at, item[0]))
         return [{"integration": {"id": one, "name": names[one]}, **queue.document(now)} for one, queue in own[:SHOWN]]
 
-    async def _extremes(self, ids: Sequence[str], names: Mapping[str, str]) -> Json:
-        lines = await self._traffic.lines(ids)
-        totals = {integration_id: line.total for integration_id, line in lines.items()}
-        busiest = sorted((one for one in ids if totals[one].accepted), key=lambda one: (-totals[one].accepted, one))
-        tails = {one: percentile_ms(totals[one].durations, 95) for one in busiest[:COMPARED]}
-        slowest = sorted(
-            (one for one, tail in tails.items() if tail is not None), key=lambda one: (-_ms(tails[one]), one)
-        )
+    async def _extremes(self, actor: Actor, names: Mapping[str, str]) -> Json:
+        ranking = await self.rankings.of(actor.workspace_id, list(names))
 
-        def told(some: Iterable[str]) -> list[Json]:
-            return [{"integration": {"id": one, "name": names[one]}, **counts_document(totals[one])} for one in some]
+        def told(some: Iterable[tuple[str, Counts]]) -> list[Json]:
+            return [
+                {"integration": {"id": one, "name": names[one]}, **counts_document(counts)}
+                for one, counts in some
+                if one in names
+            ]
 
-        return {"busiest": told(busiest[:RANKED]), "slowest": told(slowest[:RANKED])}
-
-
-def _ms(milliseconds: float | None) -> float:
-    return milliseconds or 0.0
+        return {"busiest": told(ranking.busiest), "slowest": told(ranking.slowest)}
 
 
 def _attention(one: Standing, queue: Queue | None, blocked: int, waits_since: Instant) -> Attention:
