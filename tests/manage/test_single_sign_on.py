@@ -144,6 +144,22 @@ async def test_a_stranger_does_not_become_somebody_by_a_name(desk: Desk, openid:
     assert answer == ArrivalRefused("somebody here has that login already; ask an administrator")
 
 
+async def test_an_address_that_was_only_chosen_is_no_login(desk: Desk, openid: OpenIdProvider) -> None:
+    openid.be(email_verified=False, preferred_username="boss@example.com")
+
+    assert isinstance(await go_through(desk.node(STRANGERS)), ArrivalRefused)
+
+
+async def test_the_audit_log_tells_who_may_sign_in_that_way_from_now_on(desk: Desk, openid: OpenIdProvider) -> None:
+    await desk.add("diana@example.com")
+
+    await desk.who(await go_through(desk.node()))
+    await desk.who(await go_through(desk.node()))
+
+    told = await desk.store.read(audit_page, "wsp_home", AuditFilter(action="user.identity_linked"), limit=5)
+    assert [(one.subject_name, one.after) for one in told] == [("diana@example.com", {"issuer": openid.issuer})]
+
+
 async def test_groups_give_roles_at_each_sign_in(desk: Desk, openid: OpenIdProvider) -> None:
     who = await desk.who(await go_through(desk.node(GROUPS)))
     assert who.actor("default").role == "operator"

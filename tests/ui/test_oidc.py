@@ -86,7 +86,7 @@ async def test_somebody_goes_to_the_provider_and_comes_back_signed_in(browser: B
     away = await browser.open("/sign-in/oidc?next=/w/default/events")
     assert away.status == 303
     kept = away.cookies["crossdock-sign-on"]
-    assert (kept["httponly"], kept["samesite"], kept["path"]) == (True, "lax", "/sign-in/oidc")
+    assert (kept["httponly"], kept["samesite"], kept["path"]) == (True, "lax", "/")
 
     back = await browser.open((await browser.open(away.headers["location"])).headers["location"])
 

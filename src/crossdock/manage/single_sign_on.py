@@ -27,6 +27,7 @@ from crossdock.model.outcome import Json
 from crossdock.model.time import Instant, seconds_between
 from crossdock.outbound.client import HttpSender
 from crossdock.settings import Settings
+from crossdock.store.audit import audited
 from crossdock.store.beside import Records
 from crossdock.store.people import (
     ADMINISTRATION,
@@ -167,14 +168,16 @@ class SingleSignOn:
         found = await self._ports.store.read(user_by_login, login) if login else None
         if found is None or found.row.disabled:
             return None
-        if not await self._ports.store.write(link_identity, found.row.id, issuer, subject, self._ports.now()):
+        now = self._ports.now()
+        told = (await self._tell(now)).of_deed("user.identity_linked", found, {"issuer": issuer})
+        linking = audited(link_identity, lambda landed: told if landed else None)
+        if not await self._ports.store.write(linking, found.row.id, issuer, subject, now):
             raise IdentityRefused("somebody else at the provider is that user already; ask an administrator")
         return found
 
     async def _made(self, claims: Mapping[str, Json], issuer: str, subject: str, role: Role | None) -> StoredUser:
         """A new user, where the settings have a role for strangers."""
-        name = claims.get("preferred_username")
-        login = _verified_address(claims) or normalise_login(name if isinstance(name, str) else "")
+        login = _verified_address(claims) or _chosen_name(claims)
         if role is None or not login:
             raise IdentityRefused("you are no user here; ask an administrator to add your e-mail address as a login")
         now = self._ports.now()
@@ -217,6 +220,12 @@ class SingleSignOn:
         if not -ATTEMPT_SECONDS < seconds_between(began, self._ports.now()) < ATTEMPT_SECONDS:
             return None
         return Attempt(state, nonce, verifier), then
+
+
+def _chosen_name(claims: Mapping[str, Json]) -> str:
+    """What people chose to be called at the provider; '' for what looks like an address, which nobody has verified."""
+    name = claims.get("preferred_username")
+    return normalise_login(name) if isinstance(name, str) and "@" not in normalise_login(name) else ""
 
 
 def _verified_address(claims: Mapping[str, Json]) -> str:

@@ -34,10 +34,10 @@ class SignOnPages:
             raise Forbidden(departure.words)
         response = RedirectResponse(departure.url, 303)
         response.set_cookie(
-            KEPT,
+            _kept(request),
             departure.kept,
             max_age=round(ATTEMPT_SECONDS),
-            path=BEGIN,
+            path="/",
             httponly=True,
             samesite="lax",  # it comes back with a link from the provider's page
             secure=request.url.scheme == "https",
@@ -47,7 +47,7 @@ class SignOnPages:
     async def _finish(self, request: Request) -> Response:
         arrival = await self._single_sign_on.finish(
             request.query_params,
-            request.cookies.get(KEPT),
+            request.cookies.get(_kept(request)),
             source_ip=request.client.host if request.client is not None else "",
             agent=request.headers.get("user-agent", ""),
         )
@@ -55,5 +55,10 @@ class SignOnPages:
             raise Forbidden(f"{arrival.words[:1].upper()}{arrival.words[1:]}.")
         response = RedirectResponse(arrival.then if is_own_path(arrival.then) else "/", 303)
         keep_session(request, response, arrival.begun.text)
-        response.delete_cookie(KEPT, path=BEGIN, httponly=True, secure=request.url.scheme == "https")
+        response.delete_cookie(_kept(request), path="/", httponly=True, secure=request.url.scheme == "https")
         return response
+
+
+def _kept(request: Request) -> str:
+    # `__Host-` keeps other hosts of the domain from planting an attempt of their own; over HTTPS only
+    return f"__Host-{KEPT}" if request.url.scheme == "https" else KEPT
