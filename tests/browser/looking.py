@@ -123,10 +123,22 @@ class Scales:
 
 async def screenshot(page: Page, name: str, theme: Theme = "light", width: Width = "desktop") -> None:
     """Keep a picture in docs/images/screens when pictures are wanted (scripts/screenshots); nothing otherwise."""
-    if os.environ.get("CROSSDOCK_SCREENSHOTS") != "1":
+    if not _wants_pictures():
         return
-    PICTURES.mkdir(parents=True, exist_ok=True)
     size = await page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
     clip = {"x": 0, "y": 0, "width": size[0], "height": min(size[1], TALLEST)}
     path = PICTURES / f"{name}-{width}-{theme}.png"
     await page.screenshot(path=path, full_page=True, clip=clip, animations="disabled")  # type: ignore[arg-type]
+
+
+async def picture(page: Page, name: str) -> None:
+    """Keep what the window shows, for a document, when pictures are wanted; nothing otherwise."""
+    if _wants_pictures():
+        await page.screenshot(path=PICTURES / f"{name}.png", animations="disabled")
+
+
+def _wants_pictures() -> bool:
+    if os.environ.get("CROSSDOCK_SCREENSHOTS") != "1":
+        return False
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    return True

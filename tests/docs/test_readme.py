@@ -33,7 +33,8 @@ def test_the_first_integration_is_whole():
 def test_every_picture_is_there_and_says_what_it_shows():
     pictures = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", README)
 
-    assert len(pictures) == 2
+    assert len(pictures) == 3
+    assert README.index(pictures[0][0]) < README.index("## "), "it begins with a picture of the workspace"
     assert all(len(words) > 40 and (ROOT / path).is_file() for words, path in pictures)
 
 
