@@ -300,6 +300,30 @@ async def test_two_people_who_edit_the_same_see_what_differs(site: Site):
     assert (await stored(site, "Orders"))["path"] == "mine"
 
 
+async def test_a_key_that_is_there_already_is_told_and_others_are_made(site: Site):
+    made = await make(site, trigger={"authentication": {"mode": "api_keys"}})
+    await site.cases.keys.add(site.actor(), made["id"], "Shop", "k" * 16)
+    keys = [("new_keys.label", "New"), ("new_keys.key", ""), ("new_keys.label", "Twin"), ("new_keys.key", "k" * 16)]
+    sent = [*fill(made).fields, *keys, ("revision", str(made["revision"]))]
+
+    shown = await site.send(f"/w/default/integrations/{made['id']}/settings", sent)
+
+    assert shown.status == 200
+    assert "Twin: the key is not acceptable: key is already there, labelled Shop" in shown.words
+    assert "New xdk_" in shown.words
+
+
+@pytest.mark.parametrize("revision", ["", "x", "9" * 5000])
+async def test_a_revision_that_is_none_conflicts(site: Site, revision: str):
+    made = await make(site)
+
+    shown = await site.send(
+        f"/w/default/integrations/{made['id']}/settings", [*fill(made).fields, ("revision", revision)]
+    )
+
+    assert shown.status == 409
+
+
 async def test_a_conflict_shows_no_secret(site: Site):
     made = await make(site, type="event-webhook-async", platform_token=TOKEN)
     await site.cases.integrations.change(site.actor(), made["id"], {"path": "theirs"})

@@ -119,4 +119,9 @@ async def read_form(request: Request) -> Form:
         fields = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=FORM_FIELDS)
     except ValueError:
         raise Invalid(f"a form has {FORM_FIELDS} fields at most") from None
-    return Form(fields)
+    return Form([(without_nul(name), without_nul(value)) for name, value in fields])
+
+
+def without_nul(text: str) -> str:
+    """The text without NUL: nobody types it, and PostgreSQL takes no text that has it."""
+    return text.replace("\0", "")

@@ -14,7 +14,7 @@ from crossdock.manage.actor import ROLES, Actor, Role
 from crossdock.manage.sessions import SignedIn
 from crossdock.manage.use_cases import UseCases
 from crossdock.ui.cookies import LAST_WORKSPACE, keep_last_workspace
-from crossdock.ui.forms import NO_FORM, Form, read_form
+from crossdock.ui.forms import NO_FORM, Form, read_form, without_nul
 from crossdock.ui.origin import TOKEN_FIELD, TOKEN_HEADER, page_token
 from crossdock.ui.rendering import html, render, render_part
 from crossdock.ui.said import Said, forget_said, keep_said, read_said
@@ -58,11 +58,11 @@ class Visit:
 
     def parameter(self, name: str) -> str:
         """A parameter of the path."""
-        return str(self.request.path_params[name])
+        return without_nul(str(self.request.path_params[name]))
 
     def query(self, name: str, otherwise: str = "") -> str:
         """A field of the URL's query, without white space around it."""
-        return self.request.query_params.get(name, otherwise).strip()
+        return without_nul(self.request.query_params.get(name, otherwise)).strip()
 
     @property
     def fields(self) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from crossdock.manage.actor import Actor
 from crossdock.manage.keys import Keys, NewKey
 from crossdock.manage.refusals import field_errors, invalid
-from crossdock.model.errors import FieldError
+from crossdock.model.errors import FieldError, Invalid
 from crossdock.model.outcome import Json
 from crossdock.ui.forms import Form
 
@@ -34,9 +34,18 @@ def wanted_keys(sent: Form) -> list[WantedKey]:
     return keys
 
 
-async def add_keys(cases: Keys, actor: Actor, integration_id: str, wanted: Sequence[WantedKey]) -> list[Json]:
-    """Make them; their documents with the text of each, which nobody is told again."""
-    return [await cases.add(actor, integration_id, key.label, key.text or None) for key in wanted]
+async def add_keys(
+    cases: Keys, actor: Actor, integration_id: str, wanted: Sequence[WantedKey]
+) -> tuple[list[Json], list[str]]:
+    """Make them: their documents with the text of each, which nobody is told again, and why others were refused."""
+    made: list[Json] = []
+    refused: list[str] = []
+    for key in wanted:
+        try:
+            made.append(await cases.add(actor, integration_id, key.label, key.text or None))
+        except Invalid as error:  # the integration has it already; what was made before it must be shown all the same
+            refused.append(f"{key.label}: {error}")
+    return made, refused
 
 
 def _errors(number: int, key: WantedKey, before: Sequence[WantedKey]) -> list[FieldError]:

@@ -16,7 +16,7 @@ from crossdock.model.outcome import Json
 from crossdock.ui.conflicts import Difference, differences, label_of
 from crossdock.ui.forms import NO_ERRORS, Errors, Form
 from crossdock.ui.integration_form.filling import fill, fill_new
-from crossdock.ui.integration_form.keys import add_keys, wanted_keys
+from crossdock.ui.integration_form.keys import WantedKey, add_keys, wanted_keys
 from crossdock.ui.integration_form.summary import Summary, path_of, sample_call, summarise
 from crossdock.ui.integration_form.writing import parameter_rows, patch_of, read_document
 from crossdock.ui.visit import Visit, reads, writes
@@ -26,6 +26,8 @@ SETTINGS = "integrations/settings.html"
 PREVIEW = "integrations/preview.html"
 KEYS_MADE = "integrations/keys_made.html"
 _LIST = "integrations"
+LONGEST_NUMBER = 12
+"""Digits of a hidden field; longer ones are none of ours."""
 _SECRETS = ("platform_token", "trigger.authentication.password")
 _FIELDS = {one["name"]: one for one in external_systems()[-1]["fields"]}
 """Label, help and default of every field: the last type of the catalog has them all."""
@@ -86,8 +88,7 @@ async def create(visit: Visit) -> Response:
         made = await visit.cases.integrations.create(visit.actor, {**document, "type": type_})
     except Invalid as error:
         return _page(visit, Filled(type_, sent, _errors(error), status=422))
-    keys = await add_keys(visit.cases.keys, visit.actor, made["id"], wanted)
-    return _show_made(visit, made, keys, f"{made['name']} was created.", 201)
+    return await _add_and_show(visit, made, wanted, f"{made['name']} was created.", 201)
 
 
 async def show_settings(visit: Visit) -> Response:
@@ -102,25 +103,23 @@ async def save_settings(visit: Visit) -> Response:
     sent, cases = visit.sent, visit.cases.integrations
     current = await cases.show(visit.actor, visit.parameter("integration_id"))
     shown = Filled(current["type"], sent, current=current, key_count=await _key_count(visit, current["id"]))
-    revision = sent.text("revision")
     try:
         document, wanted = read_document(sent), wanted_keys(sent)
         patch = patch_of(document, current)
-        saved = await cases.change(visit.actor, current["id"], patch, int(revision) if revision.isdecimal() else 0)
+        saved = await cases.change(visit.actor, current["id"], patch, _revision(sent))
     except Invalid as error:
         return _page(visit, _again(shown, _errors(error), 422))
     except Conflict:
         now = await cases.show(visit.actor, current["id"])
         return _page(visit, _in_conflict(shown, now))
-    keys = await add_keys(visit.cases.keys, visit.actor, saved["id"], wanted)
-    return _show_made(visit, saved, keys, f"{saved['name']} was saved.", 200)
+    return await _add_and_show(visit, saved, wanted, f"{saved['name']} was saved.", 200)
 
 
 async def preview(visit: Visit) -> Response:
     """The summary beside the form, of what is typed at the moment."""
     sent = visit.sent
     count = sent.text("key_count")
-    summary = _summary(visit, sent, int(count) if count.isdecimal() and len(count) < 6 else 0)
+    summary = _summary(visit, sent, int(count) if count.isdecimal() and len(count) < LONGEST_NUMBER else 0)
     return visit.part(PREVIEW, "summary", summary=summary)
 
 
@@ -178,13 +177,22 @@ def _summary(visit: Visit, sent: Form, key_count: int) -> Summary:
     return summarise(document, sent, url, keys=keys)
 
 
-def _show_made(visit: Visit, made: Json, keys: Sequence[Json], said: str, status: int) -> Response:
+async def _add_and_show(visit: Visit, made: Json, wanted: Sequence[WantedKey], said: str, status: int) -> Response:
     """On to the integration; its new keys are shown first, because they are told only once."""
+    keys, refused = await add_keys(visit.cases.keys, visit.actor, made["id"], wanted)
     path = visit.path(_LIST, made["id"])
-    if not keys:
+    if not keys and not refused:
         return visit.go(path, said)
-    curl = sample_call(made["trigger"]).curl(made["url"]).replace("$API_KEY", keys[0]["key"])
-    return visit.page(KEYS_MADE, status, made=made, keys=keys, said_here=said, curl=curl, onward=path)
+    curl = sample_call(made["trigger"]).curl(made["url"])
+    if keys:
+        curl = curl.replace("$API_KEY", keys[0]["key"])
+    return visit.page(KEYS_MADE, status, made=made, keys=keys, refused=refused, said_here=said, curl=curl, onward=path)
+
+
+def _revision(sent: Form) -> int:
+    """The revision that the form was filled from; 0, which none has, where it is not readable."""
+    text = sent.text("revision")
+    return int(text) if text.isdecimal() and len(text) < LONGEST_NUMBER else 0
 
 
 async def _key_count(visit: Visit, integration_id: str) -> int:

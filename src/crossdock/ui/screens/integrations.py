@@ -135,6 +135,7 @@ async def make_example(visit: Visit) -> Response:
         201,
         made=made,
         keys=[key],
+        refused=[],
         said_here="A working example: it answers with a greeting.",
         curl=curl,
         onward=onward,
