@@ -74,7 +74,7 @@ async def test_a_path_leads_to_its_part(port: int, target: str, part: str) -> No
 async def test_pages_and_api_are_told_to_load_nothing_from_elsewhere(port: int) -> None:
     for target in ("/", "/api/v1/events"):
         headers = (await call(port, target)).headers
-        assert headers["content-security-policy"].startswith("default-src 'self'")
+        assert headers["content-security-policy"].startswith("default-src 'none'")
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
 
@@ -122,6 +122,7 @@ async def test_a_fault_is_answered_500_with_an_id(anyio_backend: str) -> None:
         for target in ("/hooks/default/a", "/"):
             reply = await call(port, target)
             assert (reply.status, reply.json["type"]) == (500, "/problems/internal")
+            assert reply.headers["x-frame-options"] == "DENY"
             assert b"inside" not in reply.body
 
 

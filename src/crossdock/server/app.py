@@ -172,7 +172,7 @@ async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
 async def _answer_last_resort(error: Exception, send: Send) -> None:
     answer = problem_response(error)
     try:
-        await send_answer(send, answer)
+        await send_answer(send, answer._replace(headers=[*answer.headers, *PAGE_HEADERS]))
     except RuntimeError:
         # The answer had begun; the protocol can only break it off.
         raise error from None

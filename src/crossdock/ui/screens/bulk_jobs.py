@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite, nan
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -125,9 +126,12 @@ def _kind(visit: Visit) -> str:
 def _number(form: Form, name: str, otherwise: float) -> float:
     text = form.text(name).replace(",", ".")
     try:
-        return float(text) if text else otherwise
+        number = float(text) if text else otherwise
     except ValueError:
-        raise invalid("the request", (FieldError(name, "must be a number"),)) from None
+        number = nan
+    if not isfinite(number):
+        raise invalid("the request", (FieldError(name, "must be a number"),))
+    return number
 
 
 def _checked(model: type[_Document], document: Json) -> _Document:
