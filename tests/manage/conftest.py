@@ -17,7 +17,9 @@ from crossdock.manage.drafts import Drafts
 from crossdock.manage.events import Events
 from crossdock.manage.integrations import IntegrationPorts, Integrations
 from crossdock.manage.keys import KeyPorts, Keys
+from crossdock.manage.passwords import Passwords
 from crossdock.manage.ports import Stages
+from crossdock.manage.sessions import Sessions
 from crossdock.manage.tokens import AdminToken, Tokens
 from crossdock.manage.webhooks import Webhooks
 from crossdock.manage.workflows import Workflows
@@ -29,6 +31,7 @@ from crossdock.store import Store
 from crossdock.store.configuration import ensure_workspace
 from crossdock.vault import Vault
 from tests.support.connections import SQLITE_FOLDER, Tries, connections_of
+from tests.support.door import Door
 from tests.support.held import HeldClock
 from tests.support.webhooks import Calls, webhooks_of
 from tests.support.yard import Yard
@@ -124,3 +127,11 @@ def steps(*ids: str) -> Json:
 def wrong(error: pytest.ExceptionInfo[Invalid]) -> dict[str, str]:
     """The messages of a refusal by field."""
     return {one.field: one.message for one in error.value.errors}
+
+
+@pytest.fixture
+async def door(store: Store, clock: HeldClock) -> Door:
+    """Signing in to an installation that nobody has signed in to yet."""
+    await store.write(ensure_workspace, "wsp_home", "default", clock())
+    await store.write(ensure_workspace, "wsp_away", "away", clock())
+    return Door(store, Sessions(store, Passwords(memory_kib=64, passes=1), clock))
