@@ -137,7 +137,7 @@ async def test_steps_move_and_the_page_says_where_to(site: Site):
     moved = await do(site, path, "steps/move", at="steps/0", was="order", by="down")
 
     assert await ids(site, path) == ["route", "order", "answer"]
-    assert moved.location == f"{path}?moved=steps/1#step-order"
+    assert moved.location == f"{path}?moved=steps/1&by=down#step-order"
     assert "data-focus" in (await site.open(moved.location)).text
 
 

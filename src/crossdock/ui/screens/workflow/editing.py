@@ -55,6 +55,8 @@ class Done:
     said: str
     shows: Address | None = None
     opens: bool = False
+    by: str = ""
+    """The direction that a step was moved in: the page goes on at that button."""
     undo: dict[str, str] | None = None
 
 
@@ -77,7 +79,8 @@ def go_on(visit: Visit, desk: Desk, done: Done) -> Response:
     if done.shows is not None:
         at = write_address(done.shows)
         card = find_card(deal(desk.document, ()), at)
-        path += f"?{'step' if done.opens else 'moved'}={at}#{card.anchor}"
+        by = f"&by={done.by}" if done.by else ""
+        path += f"?{'step' if done.opens else 'moved'}={at}{by}#{card.anchor}"
     undo = workflow_path(visit, "steps", "restore") if done.undo else ""
     return visit.go(path, done.said, undo=undo, **{**(done.undo or {}), **({"seen": desk.seen} if undo else {})})
 
@@ -149,13 +152,13 @@ def _with_own_ids(steps: tuple[Json, ...], taken: set[str]) -> tuple[Json, ...]:
 
 async def move(visit: Visit) -> Response:
     """A step up or down in its list."""
-    by = -1 if visit.sent.text("by") == "up" else 1
+    direction = "up" if visit.sent.text("by") == "up" else "down"
 
     def make(desk: Desk) -> Done:
         step = step_at(desk.document, visit.sent.text("at"))
-        document, there = move_step(desk.document, step.address, by)
+        document, there = move_step(desk.document, step.address, -1 if direction == "up" else 1)
         count = len(value_at(document, there[:-1]))
-        return Done(document, f"{named(step)} is now step {int(there[-1]) + 1} of {count}.", there)
+        return Done(document, f"{named(step)} is now step {int(there[-1]) + 1} of {count}.", there, by=direction)
 
     return await change(visit, make)
 

@@ -19,6 +19,7 @@ export function completeExpressions(form) {
   };
   form.addEventListener("editor", (event) => equip(event.target));
   for (const area of form.querySelectorAll("code-editor textarea[data-expressions]")) equip(area);
+  for (const input of form.querySelectorAll("input[data-expressions]")) listOf(input);
   form.addEventListener("input", (event) => {
     if (event.target.matches("input[data-expressions]")) offer(event.target, known);
   });

@@ -33,8 +33,16 @@ for (const field of document.querySelectorAll("[data-filters]")) {
     event.preventDefault();
     list.querySelector("[data-words]:not([hidden]) button")?.click();
   });
-  if (location.hash === "#adding") field.focus({ preventScroll: true });
 }
+
+// An address with a fragment takes the focus away when the page has come; then it goes where one goes on.
+function goOn() {
+  const here = document.activeElement;
+  if (here && here !== document.body && !here.matches("[data-step]")) return;
+  (document.querySelector("[data-focus]") ?? document.querySelector("[data-filters]"))?.focus();
+}
+if (document.readyState === "complete") goOn();
+else addEventListener("load", () => requestAnimationFrame(goOn));
 
 tryHere();
 
