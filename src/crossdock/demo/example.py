@@ -34,7 +34,7 @@ class Demo:
         self._settings = settings
         self._say = say
         self._sink = Sink(say)
-        self._new_paths: frozenset[str] = frozenset()
+        self._unused_paths: frozenset[str] = frozenset()
         self._history: asyncio.Task[None] | None = None
 
     @property
@@ -55,24 +55,25 @@ class Demo:
         """Make the integrations and their key, or bring them to what this version of the demo has."""
         plan = await apply.plan(actor, documents(self._sink.url), {})
         await apply.carry_out(actor, plan)
-        for step in plan.steps:
-            await self._give_key(step, integrations, keys, actor)
-        self._new_paths = frozenset(step.path or "" for step in plan.steps if step.action == "create")
+        given = [(step, await self._give_key(step, integrations, keys, actor)) for step in plan.steps]
+        self._unused_paths = frozenset(step.path or "" for step, calls in given if calls == 0)
 
-    async def _give_key(self, step: PlanStep, integrations: Integrations, keys: Keys, actor: Actor) -> None:
+    async def _give_key(self, step: PlanStep, integrations: Integrations, keys: Keys, actor: Actor) -> int:
+        """How often the integration's keys have been used so far."""
         made = await integrations.by_name(actor, step.name)
         assert made is not None
         with contextlib.suppress(Invalid):  # it has this key since an earlier start
             await keys.add(actor, made["id"], "demo", self.key)
+        return sum(int(key["calls"]) for key in (await keys.page(actor, made["id"])).items)
 
     def begin_history(self, url: str) -> None:
-        """Call those integrations that this start has made, at the server at `url`; the rest has a history already."""
-        if self._new_paths:
+        """Call those integrations that nobody has called, at the server at `url`; the rest has a history already."""
+        if self._unused_paths:
             self._history = asyncio.create_task(self._make_history(url))
 
     async def _make_history(self, url: str) -> None:
         try:
-            await make_history(url, self.key, self._new_paths)
+            await make_history(url, self.key, self._unused_paths)
         except (ClientError, TimeoutError) as error:
             self._say(f"The demo could not call its own hooks at {url}: {error or 'no answer'}")
 
