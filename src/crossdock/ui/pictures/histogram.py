@@ -4,6 +4,7 @@ table behind it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -25,6 +26,15 @@ _STATES: Mapping[str, str] = {"unfinished": "running"}
 """The state that gives a kind its colour, where it has another name."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What all bars have in common: the highest number of events, their kinds, and how wide a bar is with its gap."""
+
+    highest: int
+    kinds: Sequence[str]
+    width: float
+
+
 def histogram(counts: Mapping[str, Any], link: Callable[[str, str], str], kinds: Sequence[str] = KINDS) -> Markup:
     """`counts` are those of `manage.traffic`; `link` gives the address of the list between two times."""
     start, step = parse_instant(counts["start"]), round(parse_duration(counts["interval"]) * SECOND)
@@ -32,9 +42,8 @@ def histogram(counts: Mapping[str, Any], link: Callable[[str, str], str], kinds:
     highest = max((sum(column) for column in columns), default=0)
     times = [(format_instant(start + n * step), format_instant(start + (n + 1) * step)) for n in range(len(columns))]
     links = [escape(link(*each)) for each in times]
-    bars = "".join(
-        _bar(n, column, highest, len(columns), kinds, times[n], links[n]) for n, column in enumerate(columns)
-    )
+    frame = _Frame(highest, kinds, WIDTH / max(1, len(columns)))
+    bars = "".join(_bar(frame, n, column, times[n][0], links[n]) for n, column in enumerate(columns))
     picture = Markup(
         '<svg class="histogram-picture" viewBox="0 0 {} {}" preserveAspectRatio="none" width="100%" height="{}" '
         'data-histogram data-start="{}" data-step="{}" data-count="{}" role="group" '
@@ -66,29 +75,21 @@ def step_words(step: Instant) -> str:
     return f"{minutes // 60} h" if minutes < 1_440 else f"{minutes // 1_440} d"
 
 
-def _bar(
-    n: int,
-    column: Sequence[int],
-    highest: int,
-    count: int,
-    kinds: Sequence[str],
-    times: tuple[str, str],
-    href: Markup,
-) -> str:
+def _bar(frame: _Frame, n: int, column: Sequence[int], start: str, href: Markup) -> str:
     """As text: there are a hundred of them, and all in them is numbers, words of ours, and `href`, which is escaped."""
-    width = WIDTH / max(1, count)
-    x, inner = n * width + width * GAP / 2, width * (1 - GAP)
-    told = f"{times[0][:10]} {times[0][11:16]} UTC: {_words(column, kinds)}"
+    x, inner = (n + GAP / 2) * frame.width, (1 - GAP) * frame.width
+    told = f"{start[:10]} {start[11:16]} UTC: {_words(column, frame.kinds)}"
     parts, y = "", float(HEIGHT)
-    for kind, number in zip(kinds, column, strict=True):
+    for kind, number in zip(frame.kinds, column, strict=True):
         if number:
-            height = max(1.5, number / highest * (HEIGHT - 2))
+            height = max(1.5, number / frame.highest * (HEIGHT - 2))
             y -= height
             parts += f'<rect data-state="{_STATES.get(kind, kind)}" x="{x:.2f}" y="{max(0.0, y):.2f}" '
             parts += f'width="{inner:.2f}" height="{height:.2f}"/>'
+    place = f'x="{n * frame.width:.2f}" width="{frame.width:.2f}"'
     return (
         f'<a href="{href}" tabindex="-1" data-bar="{n}" aria-label="{told}"><title>{told}</title>'
-        f'<rect class="histogram-target" x="{n * width:.2f}" width="{width:.2f}" height="{HEIGHT}"/>{parts}</a>'
+        f'<rect class="histogram-target" {place} height="{HEIGHT}"/>{parts}</a>'
     )
 
 
