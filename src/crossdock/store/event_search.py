@@ -7,7 +7,7 @@ the unfinished runs, failed runs and lost replies, it is asked instead, and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,9 @@ def list_events(
     if few is not None:
         lines = _lines(connection, workspace_id, wanted, few.ids, limit)
         return EventPage(lines, lines[-1].id if len(lines) == limit else None, few.count)
+    own = own_part(connection, workspace_id, wanted)
+    if own is not None:
+        return _list_own(connection, workspace_id, wanted, own, limit=limit, after=after)
     seen, end = 0, None
     for window in windows(wanted, limit):
         newest = _newest(wanted, after, window)
@@ -70,6 +73,28 @@ def list_events(
     return EventPage(lines, end, seen, _received_at(connection, end))
 
 
+def _list_own(
+    connection: Connection,
+    workspace_id: str,
+    wanted: EventFilter,
+    own: Sequence[str],
+    *,
+    limit: int,
+    after: str | None,
+) -> EventPage:
+    lines, looked_at, end = list[EventLine](), 0, None
+    for window in windows(wanted, limit) if own else ():
+        end = horizon(connection, own, wanted, after, max(limit, window // len(own)))
+        candidates = above(own, wanted, after, end)
+        lines = _lines(connection, workspace_id, wanted, candidates, limit)
+        if len(lines) == limit:
+            return EventPage(lines, lines[-1].id, window)
+        looked_at = _end_of(connection, candidates)[0]
+        if end is None:
+            break
+    return EventPage(lines, end, looked_at, None if end is None else _received_at(connection, end))
+
+
 def windows(wanted: EventFilter, limit: int) -> tuple[int, ...]:
     """How many rows to look at for a page: few at first, which is enough where matches are frequent."""
     if wanted.search:
@@ -80,10 +105,7 @@ def windows(wanted: EventFilter, limit: int) -> tuple[int, ...]:
 
 
 def _newest(wanted: EventFilter, after: str | None, window: int) -> Subquery:
-    newest = event_ids(wanted).order_by(event.c.id.desc())
-    if after is not None:
-        newest = newest.where(event.c.id < after)
-    return newest.limit(window).subquery("candidates")
+    return _before(event_ids(wanted), after).order_by(event.c.id.desc()).limit(window).subquery("candidates")
 
 
 def _lines(
@@ -126,6 +148,44 @@ def end_of_window(connection: Connection, last_id: Any, window: int) -> str | No
     return last if seen == window else None
 
 
+# --- a workspace among others ----------------------------------------------------------------------------------------
+#
+# What comes to others must neither push its events out of what is looked at nor be told by how far that was.
+
+
+def own_part(connection: Connection, workspace_id: str, wanted: EventFilter) -> list[str] | None:
+    """The workspace's integrations, where others have some, too; None where the newest events are its own anyway."""
+    owner = schema.integration
+    if wanted.integration_id is not None:
+        return None
+    others = select(owner.c.id).where(owner.c.workspace_id != workspace_id).limit(1)
+    if connection.execute(others).first() is None:
+        return None
+    return list(connection.execute(select(owner.c.id).where(owner.c.workspace_id == workspace_id)).scalars())
+
+
+def horizon(
+    connection: Connection, own: Sequence[str], wanted: EventFilter, after: str | None, most: int
+) -> str | None:
+    """How far a look at up to `most` events of each of these integrations goes; None when it comes to their ends."""
+    owner = schema.integration
+    mine = (event.c.integration_id >= owner.c.id, event.c.integration_id <= owner.c.id)  # a range, as in last_received
+    ids = _before(event_ids(wanted).where(*mine), after).order_by(event.c.integration_id.desc(), event.c.id.desc())
+    last = ids.offset(most - 1).limit(1).correlate(owner).scalar_subquery()
+    found = connection.execute(select(last).select_from(owner).where(owner.c.id.in_(own))).scalars()
+    return max((one for one in found if one is not None), default=None)
+
+
+def above(own: Sequence[str], wanted: EventFilter, after: str | None, end: str | None) -> Subquery:
+    """Their events down to a horizon."""
+    ids = _before(event_ids(wanted).where(event.c.integration_id.in_(own)), after)
+    return (ids if end is None else ids.where(event.c.id >= end)).subquery("candidates")
+
+
+def _before(ids: Select[Any], after: str | None) -> Select[Any]:
+    return ids if after is None else ids.where(event.c.id < after)
+
+
 # --- small indexes ---------------------------------------------------------------------------------------------------
 
 
@@ -150,9 +210,11 @@ def _few(connection: Connection, wanted: EventFilter, after: str | None) -> _Few
 def _parts(wanted: EventFilter, after: str | None) -> Iterator[Select[Any]]:
     """Queries for ids, straight from small indexes, that have all matches between them."""
     if wanted.replay_of is not None:
-        yield _narrowed(select(event.c.id.label("id")).where(event.c.replay_of == wanted.replay_of), wanted, after)
+        yield _before(select(event.c.id.label("id")).where(event.c.replay_of == wanted.replay_of), after)
     elif wanted.has_failed_reply:
-        lost = select(delivery.c.event_id.label("id")).where(_IS_LOST).distinct()
+        # Each once, in the order of the small index: by events alone, SQLite would read all replies there are.
+        lost = select(delivery.c.event_id.label("id")).where(_IS_LOST)
+        lost = lost.group_by(delivery.c.integration_id, delivery.c.event_id)
         if wanted.integration_id is not None:
             lost = lost.where(delivery.c.integration_id == wanted.integration_id)
         yield lost if after is None else lost.where(delivery.c.event_id < after)
@@ -163,10 +225,6 @@ def _parts(wanted: EventFilter, after: str | None) -> Iterator[Select[Any]]:
             if wanted.integration_id is not None:
                 ids = ids.where(run.c.integration_id == wanted.integration_id)
             yield ids if after is None else ids.where(run.c.event_id < after)
-
-
-def _narrowed(ids: Select[Any], wanted: EventFilter, after: str | None) -> Select[Any]:
-    return ids if after is None else ids.where(event.c.id < after)
 
 
 # The very words of the indexes' conditions.
@@ -191,10 +249,25 @@ def count_events(connection: Connection, workspace_id: str, wanted: EventFilter)
     if few is not None:
         return Matches(_count(connection, workspace_id, wanted, few.ids), is_exact=True)
     window = COUNTED + 1 if not wanted.asks_rows else SEARCH_WINDOW if wanted.search else WINDOW
+    own = own_part(connection, workspace_id, wanted)
+    if own is not None:
+        return _count_own(connection, workspace_id, wanted, own, window)
     newest = _newest(wanted, None, window)
     count = _count(connection, workspace_id, wanted, newest)
     seen, end = _end_of(connection, newest)
     if seen < window:
+        return Matches(count, is_exact=True)
+    return Matches(min(count, COUNTED), False, _received_at(connection, end))
+
+
+def _count_own(
+    connection: Connection, workspace_id: str, wanted: EventFilter, own: Sequence[str], window: int
+) -> Matches:
+    if not own:
+        return Matches(0, is_exact=True)
+    end = horizon(connection, own, wanted, None, max(1, window // len(own)))
+    count = _count(connection, workspace_id, wanted, above(own, wanted, None, end))
+    if end is None:
         return Matches(count, is_exact=True)
     return Matches(min(count, COUNTED), False, _received_at(connection, end))
 
