@@ -12,7 +12,7 @@ from crossdock.model.time import SECOND, Instant
 from crossdock.store import Store, schema
 from crossdock.store.accept import Accept
 from crossdock.store.configuration import ensure_workspace
-from crossdock.store.event_search import SEARCH_WINDOW, list_events
+from crossdock.store.event_search import SEARCH_WINDOW, count_events, list_events
 from crossdock.store.events import EventFilter, first_id_at
 
 NOW: Instant = 1_790_000_000 * SECOND
@@ -99,3 +99,35 @@ async def test_a_workspace_sees_its_own_events_only(store: Store) -> None:
 
     assert len((await store.read(list_events, workspace_id, EventFilter(), limit=10)).lines) == 1
     assert (await store.read(list_events, other, EventFilter(), limit=10)).lines == []
+
+
+async def test_what_comes_to_others_is_not_in_the_way_and_not_told(store: Store) -> None:
+    workspace_id = await _workspace(store)
+    others = await store.write(ensure_workspace, "wsp_2", "others", NOW)
+    await store.write(_add_integration, others, "int_0")
+    await store.write(_add_integration, workspace_id, "int_2")
+    mine = [await _receive(store, f"int_{1 + number % 2}", number) for number in range(12)]
+    await asyncio.gather(*(_receive(store, "int_0", number) for number in range(20, SEARCH_WINDOW + 100)))
+
+    found: list[str] = []
+    after: str | None = None
+    for _ in range(3):
+        page = await store.read(list_events, workspace_id, EventFilter(), limit=5, after=after)
+        found += [line.id for line in page.lines]
+        after = page.after
+    search = await store.read(list_events, workspace_id, EventFilter(search="hay"), limit=50)
+    count = await store.read(count_events, workspace_id, EventFilter(search="hay"))
+
+    assert (found, after) == (mine[::-1], None)
+    assert ([line.id for line in search.lines], search.after, search.searched_until) == (mine[::-1], None, None)
+    assert (count.count, count.is_exact) == (12, True)
+
+
+async def test_a_workspace_without_integrations_looks_at_nothing(store: Store) -> None:
+    await _workspace(store)
+    empty = await store.write(ensure_workspace, "wsp_2", "empty", NOW)
+    await _receive(store, "int_1", 1)
+
+    page = await store.read(list_events, empty, EventFilter(), limit=5)
+
+    assert (page.lines, page.after, page.looked_at, page.searched_until) == ([], None, 0, None)
