@@ -106,6 +106,7 @@ POST /integrations/{integration_id}/workflow/steps/add
 POST /integrations/{integration_id}/workflow/steps/delete
 POST /integrations/{integration_id}/workflow/steps/duplicate
 POST /integrations/{integration_id}/workflow/steps/move
+POST /integrations/{integration_id}/workflow/steps/put
 POST /integrations/{integration_id}/workflow/steps/restore
 POST /integrations/{integration_id}/workflow/steps/save
 POST /integrations/{integration_id}/workflow/versions/{number}/edit
@@ -126,7 +127,6 @@ POST /notification-webhooks/{webhook_id}/switch
 POST /notification-webhooks/{webhook_id}/test
 GET /settings/audit
 GET /settings/audit/{entry_id}
-GET /settings/installation
 GET /settings/people
 POST /settings/people/members
 GET /settings/people/{user_id}
@@ -138,6 +138,7 @@ GET /settings/workspaces
 POST /settings/workspaces/{slug}/rename
 """
 ADMINISTRATOR = """
+GET /settings/installation
 POST /settings/people
 POST /settings/people/{user_id}/delete
 POST /settings/people/{user_id}/link
@@ -175,6 +176,7 @@ FIELDS: dict[str, dict[str, str]] = {
     "POST /integrations/{integration_id}/workflow/steps/delete": _STEP,
     "POST /integrations/{integration_id}/workflow/steps/duplicate": _STEP,
     "POST /integrations/{integration_id}/workflow/steps/move": _STEP,
+    "POST /integrations/{integration_id}/workflow/steps/put": {**_STEP, "position": "0"},
     "POST /integrations/{integration_id}/workflow/steps/restore": {**_STEP, "step": _PACKED},
     "POST /integrations/{integration_id}/workflow/steps/save": _STEP,
 }
