@@ -60,8 +60,11 @@ def test_the_first_start_shows_how_to_begin(program: Program) -> None:
 
 
 def test_the_demo_has_a_history_to_look_at(cli: Command) -> None:
-    lanes = lambda: cli("lanes", "list", "Demo stock", "--json").json  # noqa: E731
-    listed = lambda name: cli("events", "list", "--integration", name, "--json").json  # noqa: E731
+    def lanes() -> Any:
+        return cli("lanes", "list", "Demo stock", "--json").json
+
+    def listed(name: str) -> Any:
+        return cli("events", "list", "--integration", name, "--json").json
 
     wait_until(lambda: [lane["key"] for lane in lanes() if lane["status"] == "blocked"] == ["pot"])
     wait_until(lambda: len(listed("Demo prices")) == 24)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from crossdock.cli.output import compact, duration_words
-from crossdock.cli.story import summary, tell
+from crossdock.cli.story import tell
+from crossdock.model.story import summary
 
 ATTEMPT = {
     "number": 1,

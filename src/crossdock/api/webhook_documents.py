@@ -52,9 +52,7 @@ class WebhookDelivery(Document):
 
 class TemplateToPreview(Document):
     body_template: str | None = Field(None, description="null for the whole payload.")
-    example: str = Field(
-        "change", description="change, recovery, digest, or an integration id: its last change."
-    )
+    example: str = Field("change", description="change, recovery, digest, or an integration id: its last change.")
     secrets: list[str] = Field([], description="Names that the template may use; they are shown masked.")
 
 

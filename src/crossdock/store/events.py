@@ -82,12 +82,7 @@ class EventFilter:
     def asks_rows(self) -> bool:
         """Whether ids, integration and time do not say all: rows have to be looked at, one by one."""
         return bool(
-            self.states
-            or self.search
-            or self.key
-            or self.method
-            or self.replay_of
-            or self.has_failed_reply is not None
+            self.states or self.search or self.key or self.method or self.replay_of or self.has_failed_reply is not None
         )
 
 

@@ -18,8 +18,8 @@ from markupsafe import Markup, escape
 from starlette.responses import Response
 
 from crossdock.model.time import Instant, format_instant
-from crossdock.ui.inert import visible
 from crossdock.ui.browsers import describe_browser
+from crossdock.ui.inert import visible
 from crossdock.ui.static import static_path
 
 HTML = "text/html; charset=utf-8"
