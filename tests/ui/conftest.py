@@ -99,15 +99,15 @@ class Site:
 
 
 @asynccontextmanager
-async def serving_pages(store: Store, clock: HeldClock) -> AsyncIterator[Site]:
+async def serving_pages(store: Store, clock: HeldClock, *, with_people: bool = True) -> AsyncIterator[Site]:
     cases = make_cases(store, clock, Silent())
     sessions = cases.sessions
-    await store.write(_add_people, clock())
+    await store.write(_add_people if with_people else _add_workspaces, clock())
     server = WebServer(Application(Parts(ready=_ready, metrics=bytes, pages=Workspace(cases, sessions))))
     address = await server.start("127.0.0.1", 0)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         site = Site(address.url, session, cases, sessions, Story(store, clock), clock)
-        for name in PEOPLE:
+        for name in PEOPLE if with_people else ():
             begun = await sessions.begin_for(f"usr_{name}", source_ip="127.0.0.1")
             assert begun is not None
             site.cookies[name] = begun.text
@@ -115,8 +115,12 @@ async def serving_pages(store: Store, clock: HeldClock) -> AsyncIterator[Site]:
     await server.stop(grace=1.0)
 
 
+def _add_workspaces(connection: Connection, now: int) -> dict[str, str]:
+    return {slug: ensure_workspace(connection, new_id, slug, now) for new_id, slug in WORKSPACES}
+
+
 def _add_people(connection: Connection, now: int) -> None:
-    ids = {slug: ensure_workspace(connection, new_id, slug, now) for new_id, slug in WORKSPACES}
+    ids = _add_workspaces(connection, now)
     for name, (slug, role) in PEOPLE.items():
         add_user(connection, UserRow(f"usr_{name}", name, name.capitalize(), now, now, "$argon2id$of-nobody"))
         set_role(connection, f"usr_{name}", ids[slug], role)

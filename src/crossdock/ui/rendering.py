@@ -17,7 +17,8 @@ from jinja2_fragments import render_block
 from markupsafe import Markup, escape
 from starlette.responses import Response
 
-from crossdock.model.time import Instant, format_instant
+from crossdock.clock import system_now
+from crossdock.model.time import Instant, format_instant, parse_instant, seconds_between
 from crossdock.ui.browsers import describe_browser
 from crossdock.ui.inert import visible
 from crossdock.ui.static import static_path
@@ -76,13 +77,28 @@ def time_element(value: str | Instant | None, form: str = "full", otherwise: str
     if value is None:
         return Markup('<span class="faint">{}</span>').format(otherwise)
     text = value if isinstance(value, str) else format_instant(value)
-    shown = {"day": text[:10], "exact": f"{text[:10]} {_exact(text)}"}.get(form, f"{text[:10]} {text[11:19]}")
-    return Markup('<time datetime="{}" data-form="{}" title="{} UTC">{}</time>').format(text, form, shown, shown)
+    full = f"{text[:10]} {text[11:19]}"
+    exact = f"{text[:10]} {_exact(text)}" if form == "exact" else full
+    shown = {"day": text[:10], "exact": exact, "ago": format_ago(text, system_now())}.get(form, full)
+    return Markup('<time datetime="{}" data-form="{}" title="{} UTC">{}</time>').format(text, form, exact, shown)
 
 
 def ago_element(value: str | Instant | None, otherwise: str = "never") -> Markup:
-    """A moment that a script tells as time passed ("3 min ago"); without scripts as the moment itself."""
+    """A moment as time passed ("3 min ago"); a script goes on counting in the same words (`times.js`)."""
     return time_element(value, "ago", otherwise)
+
+
+def format_ago(text: str, now: Instant) -> str:
+    """How long ago an RFC 3339 time was, or in how long it will be: "now", "12 s ago", "in 3 min", "2 d ago"."""
+    seconds = seconds_between(parse_instant(text), now)
+    past = abs(seconds)
+    if past < 5:
+        return "now"
+    for limit, length, unit in ((60, 1, "s"), (3_600, 60, "min"), (172_800, 3_600, "h"), (float("inf"), 86_400, "d")):
+        if past < limit:
+            break
+    told = f"{int(past // length)} {unit}"
+    return f"{told} ago" if seconds >= 0 else f"in {told}"
 
 
 def _exact(text: str) -> str:

@@ -67,7 +67,7 @@ class SignIn:
             return self._page(request, 429, login=login, next=form.text("next"), error=str(error))
         match answer:
             case Begun(text=text):
-                return _signed_in(request, text, _then(form.text("next")))
+                return await self._signed_in(request, text, _then(form.text("next")))
             case SignInRefused():
                 return self._page(request, 403, login=login, next=form.text("next"), error=_REFUSED)
             case Throttled(retry_after_seconds=seconds):
@@ -95,7 +95,16 @@ class SignIn:
             return await self._show_link(request, link, 422, errors=Errors.of(error), **typed)
         if begun is None:
             return await self._show_link(request, link)
-        return _signed_in(request, begun.text, "/")
+        return await self._signed_in(request, begun.text, "/")
+
+    async def _signed_in(self, request: Request, text: str, then: str) -> Response:
+        """The new session takes the place of the one that this browser had."""
+        before = session_text(request)
+        if before:
+            await self._sessions.sign_out(before)
+        response = RedirectResponse(then, 303)
+        keep_session(request, response, text)
+        return response
 
     async def _sign_out(self, request: Request) -> Response:
         form = await read_form(request)
@@ -111,12 +120,6 @@ class SignIn:
     def _page(self, request: Request, status: int = 200, **typed: Any) -> Response:
         names = {"login": "", "next": "", "error": "", "ended": "", "provider": self._provider, **typed}
         return _answer(request, "sign_in/sign_in.html", status, **names)
-
-
-def _signed_in(request: Request, text: str, then: str) -> Response:
-    response = RedirectResponse(then, 303)
-    keep_session(request, response, text)
-    return response
 
 
 def _answer(request: Request, template: str, status: int, **names: Any) -> Response:
