@@ -27,6 +27,8 @@ HTML = "text/html; charset=utf-8"
 PARTS = ("icons", "frame", "forms", "words", "people")
 """Files of macros, which every template has under these names."""
 
+_UNITS_OF_TIME = ((60.0, 1, "s"), (3_600.0, 60, "min"), (172_800.0, 3_600, "h"), (float("inf"), 86_400, "d"))
+"""Up to how many seconds time passed is told in a unit, and how many seconds that has."""
 _UNITS = ("bytes", "KiB", "MiB", "GiB")
 
 
@@ -94,10 +96,7 @@ def format_ago(text: str, now: Instant) -> str:
     past = abs(seconds)
     if past < 5:
         return "now"
-    for limit, length, unit in ((60, 1, "s"), (3_600, 60, "min"), (172_800, 3_600, "h"), (float("inf"), 86_400, "d")):
-        if past < limit:
-            break
-    told = f"{int(past // length)} {unit}"
+    told = next(f"{int(past // length)} {unit}" for limit, length, unit in _UNITS_OF_TIME if past < limit)
     return f"{told} ago" if seconds >= 0 else f"in {told}"
 
 
