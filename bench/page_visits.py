@@ -62,7 +62,7 @@ class Visitor:
         async with self.session.get(f"{self.url}/w/default{path}", headers=headers, allow_redirects=False) as answer:
             body = await answer.read()
             if answer.status != 200:
-                raise RuntimeError(f"{path} was answered {answer.status}")
+                return f"answered {answer.status}"
             is_packed = answer.headers.get("Content-Encoding") == "gzip"
         whole = gzip.decompress(body) if is_packed else body
         return f"{len(whole) / 1_000:.0f} kB, {len(body) / 1_000:.1f} kB sent"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import platform
@@ -23,6 +24,7 @@ from bench.page_past import fill
 from bench.page_visits import paths, visiting
 from crossdock import __version__
 from crossdock.clock import system_now
+from crossdock.compose import COLLECT_AFTER
 from crossdock.manage.actor import Actor
 from crossdock.manage.events import EventQuery
 from crossdock.manage.use_cases import UseCases
@@ -105,6 +107,9 @@ async def _measure(url: str, events: int, console: Console) -> list[PageTime]:
         began = perf_counter()
         await TrafficCount(store, clock).count()
         console.print(f"their traffic counted in {perf_counter() - began:.0f} s, with pauses")
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER, 20, 50)  # as in the program
         times = [await _time(name, ask) for name, ask in _pages(cases, actor, ids, clock)]
         async with visiting(store, cases, workspace_id, clock) as visitor:
             for name, path in (await paths(cases, actor, ids[3])).items():
