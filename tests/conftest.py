@@ -7,6 +7,7 @@ import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,18 +21,35 @@ from tests.support.mariadb import MariadbServer
 from tests.support.postgres import ForeignServer, OwnServer
 from tests.support.sink import Sink
 
-LONGEST_FIRST = ("system", "browser", "scale")
+LONGEST_FIRST = {
+    "tests/system/": "system",
+    "tests/tracing/test_traces.py": "system",
+    "tests/browser/": "browser",
+    "tests/store/test_scale.py": "scale",
+}
 """Groups of tests of which one worker does all: begun last, the others would have nothing to do beside it."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=_turn)
+    turns = list(dict.fromkeys(LONGEST_FIRST.values()))
+    items.sort(key=lambda item: turns.index(group) if (group := _group(item.nodeid)) else len(turns))
 
 
-def _turn(item: pytest.Item) -> int:
-    group = item.get_closest_marker("xdist_group")
-    return LONGEST_FIRST.index(group.args[0]) if group and group.args[0] in LONGEST_FIRST else len(LONGEST_FIRST)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """By path: pytest 9.2 loses what pytest-xdist 3.8 makes of the marks `xdist_group`, and groups fall apart."""
+    from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
+
+    class Scheduling(LoadGroupScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid) or nodeid
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+def _group(nodeid: str) -> str | None:
+    return next((group for path, group in LONGEST_FIRST.items() if nodeid.startswith(path)), None)
 
 
 @pytest.fixture(scope="session")
