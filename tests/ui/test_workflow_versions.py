@@ -133,7 +133,7 @@ async def test_differences_are_shown_side_by_side_and_in_one(site: Site, view: s
     assert "Added new" in shown.words
 
 
-@pytest.mark.parametrize("query", ["from=9", "from=x", "to=draft", "from=%00", "from=-1", "to=99999999999999"])
+@pytest.mark.parametrize("query", ["from=9", "from=x", "to=draft", "from=-1", "to=99999999999999"])
 async def test_a_version_that_is_not_there_is_told(site: Site, query: str):
     path = await make(site)
 
