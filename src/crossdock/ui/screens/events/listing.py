@@ -35,6 +35,15 @@ SHOWN = 40
 MOST_CHOICES = 200
 """Integrations that the filter offers."""
 
+_WAITS = {
+    "lane": "for its turn in the lane",
+    "slot": "for a free place",
+    "retry": "for its next try",
+    "delay": "for its delay",
+    "operator": "for a decision",
+}
+"""What a row says of the reasons for which nobody works on an event; its page says more."""
+
 
 async def show_list(visit: Visit) -> Response:
     """All events of the workspace."""
@@ -99,7 +108,7 @@ def _row(visit: Visit, event: Json, wanted: Wanted) -> dict[str, Any]:
         **event,
         "href": f"{visit.path('events', event['id'])}{wanted.narrowed(integration=wanted.integration).text}",
         "took": format_took(None if seconds is None else seconds * 1_000),
-        "waits": waiting["reason"] if waiting else "",
+        "waits": _WAITS.get(waiting["reason"], "") if waiting else "",
     }
 
 
