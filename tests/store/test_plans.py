@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -138,8 +139,23 @@ def _pretend_more(connection: Connection) -> None:
     connection.execute(text(f"UPDATE pg_class SET reltuples = reltuples * 1000 WHERE relname IN ({names})"))
 
 
+def statements_of(connection: Connection, act: Callable[[Connection], Any]) -> list[str]:
+    """What is asked of the database to carry out `act`."""
+    return [statement for statement, _ in _asked(connection, act)]
+
+
 def scans(connection: Connection, act: Callable[[Connection], Any]) -> list[str]:
     """Every place where carrying out `act` would read a whole large table."""
+    seen = _asked(connection, act)
+    explain = _sqlite_scans if connection.dialect.name == "sqlite" else _postgresql_scans
+    return [
+        f"{found} in {statement}"
+        for statement, parameters in seen
+        for found in explain(connection, statement, parameters)
+    ]
+
+
+def _asked(connection: Connection, act: Callable[[Connection], Any]) -> list[tuple[str, Any]]:
     seen: list[tuple[str, Any]] = []
 
     def listen(_: Any, _cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
@@ -149,12 +165,7 @@ def scans(connection: Connection, act: Callable[[Connection], Any]) -> list[str]
     act(connection)
     event.remove(connection, "before_cursor_execute", listen)
     assert seen
-    explain = _sqlite_scans if connection.dialect.name == "sqlite" else _postgresql_scans
-    return [
-        f"{found} in {statement}"
-        for statement, parameters in seen
-        for found in explain(connection, statement, parameters)
-    ]
+    return seen
 
 
 def _sqlite_scans(connection: Connection, statement: str, parameters: Any) -> Iterator[str]:
@@ -316,6 +327,22 @@ async def test_pages_read_no_whole_table(store: Store, full: Runs) -> None:
     ]
     for look in looks:
         assert await store.write(scans, look) == []
+
+
+async def test_windows_of_events_are_written_into_their_statements(store: Store, full: Runs) -> None:
+    """As parameters they lead PostgreSQL, once it keeps a plan, to one that reads all events."""
+    wanted = EventFilter(method="DELETE")
+
+    def look(connection: Connection) -> None:
+        list_events(connection, "ws_1", wanted, limit=20)
+        count_events(connection, "ws_1", wanted)
+        bite_of_events(connection, "ws_1", wanted, limit=20)
+
+    statements = await store.write(statements_of, look)
+
+    windows = [one for one in statements if "candidates" in one]
+    assert len(windows) >= 3
+    assert [one for one in windows if re.search(r"ORDER BY event\.id( DESC)?\s+LIMIT [?%]", one)] == []
 
 
 async def test_retention_reads_only_what_it_forgets(store: Store, full: Runs) -> None:

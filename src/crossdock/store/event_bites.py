@@ -14,7 +14,7 @@ from crossdock.model.event import Event
 from crossdock.model.states import RunState
 from crossdock.store import schema
 from crossdock.store.accept import event_of
-from crossdock.store.event_search import SEARCH_WINDOW, WINDOW, end_of_window, windows
+from crossdock.store.event_search import SEARCH_WINDOW, WINDOW, end_of_window, windows, written_limit
 from crossdock.store.events import EventFilter, conditions, event_ids, is_in, joined
 
 event, run = schema.event, schema.run
@@ -76,7 +76,7 @@ def _oldest(wanted: EventFilter, after: str | None, window: int) -> Subquery:
     oldest = event_ids(wanted).order_by(event.c.id)
     if after is not None:
         oldest = oldest.where(event.c.id > after)
-    return oldest.limit(window).subquery("candidates")
+    return oldest.limit(written_limit(window)).subquery("candidates")
 
 
 def position_before_last(connection: Connection, integration_id: str, count: int) -> str | None:

@@ -11,7 +11,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, func, select, text, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Subquery,
+    and_,
+    func,
+    literal_column,
+    select,
+    text,
+    union_all,
+)
 
 from crossdock.model.states import RunState
 from crossdock.model.time import Instant
@@ -105,13 +117,22 @@ def windows(wanted: EventFilter, limit: int) -> tuple[int, ...]:
 
 
 def _newest(wanted: EventFilter, after: str | None, window: int) -> Subquery:
-    return _before(event_ids(wanted), after).order_by(event.c.id.desc()).limit(window).subquery("candidates")
+    newest = _before(event_ids(wanted), after).order_by(event.c.id.desc())
+    return newest.limit(written_limit(window)).subquery("candidates")
+
+
+def written_limit(limit: int) -> ColumnElement[int]:
+    """A limit written into the statement. PostgreSQL takes one that is a parameter of a prepared statement for a tenth
+    of the table, and then plans to read the table.
+    """
+    return literal_column(str(limit), Integer)
 
 
 def _lines(
     connection: Connection, workspace_id: str, wanted: EventFilter, candidates: Subquery, limit: int
 ) -> list[EventLine]:
-    found = _matching(candidates.c.id, workspace_id, wanted, candidates).order_by(candidates.c.id.desc()).limit(limit)
+    found = _matching(candidates.c.id, workspace_id, wanted, candidates).order_by(candidates.c.id.desc())
+    found = found.limit(written_limit(limit))
     ids = list(connection.execute(found).scalars())
     query = select_lines().where(event.c.id.in_(ids)).order_by(event.c.id.desc())
     return [line_of(row) for row in connection.execute(query)] if ids else []
@@ -202,7 +223,7 @@ def _few(connection: Connection, wanted: EventFilter, after: str | None) -> _Few
         return None
     most = SEARCH_WINDOW if wanted.search else FEW
     # Each in a subquery: SQLite takes no LIMIT inside of a UNION.
-    some = union_all(*(select(part.limit(most + 1).subquery().c.id) for part in parts))
+    some = union_all(*(select(part.limit(written_limit(most + 1)).subquery().c.id) for part in parts))
     count = connection.execute(select(func.count()).select_from(some.subquery("few"))).scalar_one()
     return _Few(some.subquery("candidates"), count) if count <= most else None
 
