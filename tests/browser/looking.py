@@ -15,8 +15,8 @@ AXE = Path(__file__).parent.joinpath("axe", "axe.min.js").read_text(encoding="ut
 KEYBOARD = Path(__file__).parent.joinpath("keyboard.js").read_text(encoding="utf-8")
 PICTURES = Path(__file__).parents[2] / "docs" / "images" / "screens"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-MOST_SHIFT = 0.03
-"""Cumulative layout shift: a word that grows as times become local ones; 0.1 counts as good elsewhere."""
+MOST_SHIFT = 0.05
+"""Cumulative layout shift: a list that news put into another order on a busy site; 0.1 counts as good elsewhere."""
 MOST_BYTES = 200 * 1024
 MOST_STOPS = 150
 TALLEST = 2000
