@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from crossdock import __version__, observe
-from crossdock.api import create_api
 from crossdock.catalog import Catalog
 from crossdock.clock import Passage, Sources, new_id, system_fraction, system_monotonic, system_now
 from crossdock.deliver.notices import Notices
@@ -29,6 +28,7 @@ from crossdock.deliver.stage import DeliverStage
 from crossdock.manage.actor import Actor
 from crossdock.manage.single_sign_on import SignOnPorts, SingleSignOn, sign_on_of
 from crossdock.manage.tokens import AdminToken
+from crossdock.manage.use_cases import UseCases
 from crossdock.model.epoch import Epoch
 from crossdock.model.errors import Misconfigured, StoreUnavailable
 from crossdock.model.gate import OPEN
@@ -48,6 +48,7 @@ from crossdock.run.settling import Settling
 from crossdock.run.stage import RunStage
 from crossdock.run.surroundings import Surroundings
 from crossdock.server.app import Application, AsgiApp, Parts
+from crossdock.server.later import Later
 from crossdock.server.protocol import Limits
 from crossdock.server.serve import Address, WebServer
 from crossdock.server.tls import load_tls
@@ -109,6 +110,7 @@ async def _serve(settings: Settings) -> int:
     node = Node(_settled(settings))
     await node.start()
     try:
+        await node.load_rest()
         await stop.wait()
         observe.emit(observe.SERVER_STOPPING, grace_seconds=settings.stop_grace)
     finally:
@@ -127,6 +129,12 @@ def _settled(settings: Settings) -> Settings:
     with socket.socket() as probe:
         probe.bind((settings.host, 0))
         return settings.model_copy(update={"port": probe.getsockname()[1]})
+
+
+def _make_api(cases: UseCases) -> AsgiApp:
+    from crossdock.api import create_api  # its models take as long to build as all the rest of a start
+
+    return create_api(cases)
 
 
 def _demo(settings: Settings) -> Demo | None:
@@ -288,6 +296,12 @@ class Node:
             self.demo.begin_history(address.url)
         return address
 
+    async def load_rest(self) -> None:
+        """Load what the first webhooks need not wait for."""
+        if "web" in self.settings.roles:
+            await self.api.load()
+            gc.freeze()
+
     async def _begin(self, undoing: contextlib.AsyncExitStack) -> Address:
         """Begin one part after the other; `undoing` hears how to end what has begun."""
         settings = self.settings
@@ -348,12 +362,13 @@ class Node:
 
     def _application(self) -> Application:
         has_web = "web" in self.settings.roles
+        self.api = Later(lambda: _make_api(self.cases))
         return Application(
             Parts(
                 ready=self.readiness.look,
                 metrics=self.metrics.text,
                 receive=self._doors() if "receive" in self.settings.roles else None,
-                api=create_api(self.cases) if has_web else None,
+                api=self.api if has_web else None,
                 pages=Workspace(self.cases, self.sessions, self._single_sign_on()) if has_web else None,
                 metrics_token=self.settings.secret("metrics_token"),
                 trusted_proxies=self.settings.trusted_proxies,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from types import UnionType
+from typing import Any, TypeAlias, get_args
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from crossdock import __version__
 from crossdock.api import connection_documents, documents, health_documents, workflow_documents
@@ -18,7 +20,7 @@ from crossdock.manage.trials import NewTrial
 from crossdock.manage.user_documents import Member, NewUser, NewWorkspace, UserPart, WorkspacePart
 from crossdock.manage.webhook_documents import NotificationWebhookPart
 
-_MODELS: tuple[type[BaseModel], ...] = (
+_BODIES: tuple[type[BaseModel], ...] = (
     IntegrationPart,
     NewKey,
     KeyChange,
@@ -40,8 +42,10 @@ _MODELS: tuple[type[BaseModel], ...] = (
     Member,
     NewWorkspace,
     WorkspacePart,
-    documents.Problem,
 )
+_ANSWERS: set[type[BaseModel]] = {documents.Problem}
+"""What routes answer; each adds its own. Schemas are made when somebody wants the description: making them takes longer
+than the rest of a start."""
 _REFERENCE = "#/components/schemas/{model}"
 _READING = (400, 401, 403, 404, 414, 422, 500, 503)
 _WRITING = (*_READING, 409, 413, 415)
@@ -54,33 +58,51 @@ with 409 when somebody else changed the integration in between.
 """
 
 Responses = dict[int | str, dict[str, Any]]
+Answer: TypeAlias = type[BaseModel] | UnionType
+"""A model, or several of which it is one."""
 
 
-def reads(model: Any, words: str = "As asked.") -> dict[str, Any]:
+def reads(model: Answer | None, words: str = "As asked.") -> dict[str, Any]:
     """What a GET route answers."""
-    return {"responses": {200: {"description": words, "model": model}, **_problems(_READING)}, "response_model": None}
+    return _told({200: {"description": words, **_content(model)}, **_problems(_READING)})
 
 
-def writes(model: Any, status: int = 200, words: str = "Done.") -> dict[str, Any]:
+def writes(model: Answer | None, status: int = 200, words: str = "Done.") -> dict[str, Any]:
     """What a changing route answers; without a model nothing."""
-    told: dict[str, Any] = {"description": words}
-    if model is not None:
-        told["model"] = model
+    told: dict[str, Any] = {"description": words, **_content(model)}
     if status == 201:
         address = {"description": "The address of what was made.", "schema": {"type": "string"}, "required": True}
         told["headers"] = {"Location": address}
-    return {"responses": {status: told, **_problems(_WRITING)}, "response_model": None, "status_code": status}
+    return {**_told({status: told, **_problems(_WRITING)}), "status_code": status}
+
+
+def _told(responses: Responses) -> dict[str, Any]:
+    return {"responses": responses, "response_model": None}
+
+
+def _content(answer: Answer | None) -> dict[str, Any]:
+    if answer is None:
+        return {}
+    models = get_args(answer) if isinstance(answer, UnionType) else (answer,)
+    _ANSWERS.update(models)
+    references = [_reference(model) for model in models]
+    schema = references[0] if len(references) == 1 else {"anyOf": references}
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    """By the name that pydantic gives a model's schema."""
+    return {"$ref": _REFERENCE.format(model=re.sub(r"[^\w.-]", "_", model.__name__))}
 
 
 def takes(model: type[BaseModel] | None, *, required: bool = True) -> dict[str, Any]:
     """The JSON body of a route that reads it by itself; without a model any object."""
-    schema = _ANY_OBJECT if model is None else {"$ref": _REFERENCE.format(model=model.__name__)}
+    schema = _ANY_OBJECT if model is None else _reference(model)
     return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
 
 
 def _problems(statuses: tuple[int, ...]) -> Responses:
-    schema = {"$ref": _REFERENCE.format(model="Problem")}
-    content = {"application/problem+json": {"schema": schema}}
+    content = {"application/problem+json": {"schema": _reference(documents.Problem)}}
     return {status: {"description": _WORDS[status], "content": content} for status in statuses}
 
 
@@ -104,10 +126,8 @@ def describe(api: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title="Crossdock", version=__version__, description=DESCRIPTION, routes=api.routes, openapi_version="3.1.0"
     )
-    _, definitions = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_REFERENCE)
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for name, schema in definitions.get("$defs", {}).items():
-        schemas.setdefault(name, schema)
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in _BODIES]
+    models += [(model, "serialization") for model in _ANSWERS]
+    _, definitions = models_json_schema(models, ref_template=_REFERENCE)
+    document["components"]["schemas"] = dict(sorted(definitions["$defs"].items()))
     return document

@@ -14,7 +14,7 @@ RunStatus = Literal["queued", "running", "waiting", "retrying", "succeeded", "fa
 
 
 class Document(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class FieldProblem(Document):

@@ -10,10 +10,10 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
-from crossdock.api.cases import Cases
 from crossdock.manage.actor import Actor
 from crossdock.manage.paging import DEFAULT_LIMIT, MAX_LIMIT
 from crossdock.manage.refusals import field_errors, invalid
+from crossdock.manage.use_cases import UseCases
 from crossdock.model.errors import (
     FieldError,
     Invalid,
@@ -36,21 +36,25 @@ _bearer = HTTPBearer(
 )
 
 
-async def _recognise(
-    cases: Cases, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+async def _admit(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Actor:
+    """Unauthenticated before anything else is said of the request."""
+    cases: UseCases = request.app.state.use_cases
     if credentials is None:
         raise Unauthenticated("an API token is needed: Authorization: Bearer TOKEN")
     actor = cases.tokens.authenticate(credentials.credentials)
     if actor is None:
         raise Unauthenticated("this API token is unknown, has expired or was revoked")
+    _refuse_the_unexpected(request)
     return actor
 
 
-Who = Annotated[Actor, Depends(_recognise)]
+Who = Annotated[Actor, Depends(_admit)]
+"""Who asks. Every route has it, and thereby takes nothing that it does not know."""
 
 
-async def refuse_the_unexpected(request: Request, _actor: Who) -> None:
+def _refuse_the_unexpected(request: Request) -> None:
     """Invalid for query parameters that the route does not have or has once; what no database holds is NotFound."""
     if any("\x00" in str(value) for value in request.path_params.values()):
         raise NotFound("there is nothing of this id here")

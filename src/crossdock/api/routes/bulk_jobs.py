@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from crossdock.api import bulk_documents
 from crossdock.api.answering import answer, answer_page
 from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
-from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, OptionalJsonBody, Who, checked, refuse_the_unexpected
+from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, OptionalJsonBody, Who, checked
 from crossdock.manage.bulk_jobs import NewBulkCancel, NewBulkReplay, NewWhatIf
 from crossdock.model.bulk import BulkKind, BulkOutcome
 from crossdock.model.outcome import Json
 
-routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["bulk jobs"])
+routes = APIRouter(prefix="/api/v1", tags=["bulk jobs"])
 
 States = Annotated[str | None, Query(max_length=100, description="One or several states, divided by commas.")]
 

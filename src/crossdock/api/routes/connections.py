@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from crossdock.api.answering import answer, answer_nothing, answer_page
 from crossdock.api.cases import Cases
 from crossdock.api.connection_documents import Connection, ConnectionTested, ConnectionToSave, ConnectionUse
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
-from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, OptionalJsonBody, Who, refuse_the_unexpected
+from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, OptionalJsonBody, Who
 
-routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["connections"])
+routes = APIRouter(prefix="/api/v1", tags=["connections"])
 
 Search = Annotated[str, Query(max_length=200, description="Part of a name, upper and lower case alike.")]
 

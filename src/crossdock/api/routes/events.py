@@ -11,11 +11,11 @@ from crossdock.api.answering import answer, answer_page
 from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
-from crossdock.api.reading import PAGE, Cursor, Limit, OptionalJsonBody, Who, checked, refuse_the_unexpected
+from crossdock.api.reading import PAGE, Cursor, Limit, OptionalJsonBody, Who, checked
 from crossdock.api.traffic_documents import EventList
 from crossdock.manage.events import SEARCH_CHARACTERS, EventQuery
 
-routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["events"])
+routes = APIRouter(prefix="/api/v1", tags=["events"])
 
 Text = Annotated[
     str | None,

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from crossdock.api.answering import answer, answer_page
 from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import Note, PageOf
 from crossdock.api.health_documents import Health, Issue, Snooze
-from crossdock.api.reading import PAGE, Cursor, Limit, OptionalJsonBody, Who, checked, refuse_the_unexpected
+from crossdock.api.reading import PAGE, Cursor, Limit, OptionalJsonBody, Who, checked
 from crossdock.manage.health import Which
 
-routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["health"])
+routes = APIRouter(prefix="/api/v1", tags=["health"])
 
 ISSUE = "/integrations/{integration_id}/health/issues/{issue_id}"
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
 from crossdock.api import documents, fleet_documents
 from crossdock.api.answering import answer, answer_nothing, answer_page
 from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
-from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, Who, checked, refuse_the_unexpected
+from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, Who, checked
 from crossdock.manage.administration import require_administrator
 from crossdock.manage.integrations import external_systems
 from crossdock.manage.paging import Page
 
-routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["installation"])
+routes = APIRouter(prefix="/api/v1", tags=["installation"])
 
 
 @routes.get("/external-systems", **reads(PageOf[documents.ExternalSystem]))

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
 from crossdock.api import documents
 from crossdock.api.answering import answer
 from crossdock.api.cases import Cases
 from crossdock.api.describing import takes, writes
-from crossdock.api.reading import OptionalJsonBody, Who, checked, refuse_the_unexpected
+from crossdock.api.reading import OptionalJsonBody, Who, checked
 from crossdock.manage.lanes import Decision
 
 routes = APIRouter(
     prefix="/api/v1/integrations/{integration_id}/lanes/{lane}",
-    dependencies=[Depends(refuse_the_unexpected)],
     tags=["lanes"],
 )
 _TOLD: dict[str, Any] = {

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from crossdock.api import traffic_documents as documents
 from crossdock.api.answering import answer, answer_page
 from crossdock.api.cases import Cases
 from crossdock.api.describing import reads
 from crossdock.api.documents import PageOf
-from crossdock.api.reading import PAGE, Cursor, Limit, Who, refuse_the_unexpected
+from crossdock.api.reading import PAGE, Cursor, Limit, Who
 from crossdock.api.routes.events import EventsAsked
 from crossdock.manage.traffic import Span
 
-routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["traffic"])
+routes = APIRouter(prefix="/api/v1", tags=["traffic"])
 
 Over = Annotated[Span, Query(description="How far back.")]
 

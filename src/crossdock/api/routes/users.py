@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from crossdock.api.answering import answer, answer_nothing, answer_page
 from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
 from crossdock.api.people_documents import CreatedUser, Me, Session, SignInLink, User
-from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, Who, refuse_the_unexpected
+from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, Who
 from crossdock.manage.user_documents import NewUser, UserPart
 
-routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["people"])
+routes = APIRouter(prefix="/api/v1", tags=["people"])
 
 Search = Annotated[str, Query(max_length=200, description="Part of a login or name, upper and lower case alike.")]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from crossdock.api.answering import answer, answer_nothing, answer_page
 from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import PageOf
-from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, OptionalJsonBody, Who, checked, refuse_the_unexpected
+from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, OptionalJsonBody, Who, checked
 from crossdock.api.webhook_documents import (
     NotificationWebhook,
     PayloadSchema,
@@ -23,7 +23,7 @@ from crossdock.api.webhook_documents import (
 from crossdock.manage.paging import Page
 from crossdock.manage.webhook_documents import NotificationWebhookPart
 
-routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["notification webhooks"])
+routes = APIRouter(prefix="/api/v1", tags=["notification webhooks"])
 
 Search = Annotated[str, Query(max_length=200, description="Part of a name, upper and lower case alike.")]
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
 from crossdock.api.answering import answer, answer_nothing, answer_page
 from crossdock.api.cases import Cases
 from crossdock.api.describing import reads, takes, writes
 from crossdock.api.documents import CreatedToken, NewToken, PageOf
 from crossdock.api.people_documents import User, Workspace
-from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, Who, checked, refuse_the_unexpected
+from crossdock.api.reading import PAGE, Cursor, JsonBody, Limit, Who, checked
 from crossdock.manage.user_documents import Member, NewWorkspace, WorkspacePart
 
-routes = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_the_unexpected)], tags=["people"])
+routes = APIRouter(prefix="/api/v1", tags=["people"])
 
 
 @routes.get("/workspaces", **reads(PageOf[Workspace]))
