@@ -63,6 +63,8 @@ async def test_filters_find_what_they_say(api: Api, clock) -> None:
     assert await ids(api, "q=default/x") == [waiting]
     assert await ids(api, "key=till%207") == [waiting]
     assert await ids(api, f"key={key['id']}") == [waiting]
+    assert await ids(api, "key=") == []
+    assert await ids(api, "replay_of=") == []
     assert await ids(api, f"received_after={before}") == [handled, waiting]
     assert await ids(api, f"received_before={after}") == [waiting, failed]
     assert await ids(api, "has_failed_reply=true") == []

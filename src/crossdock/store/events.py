@@ -68,22 +68,17 @@ class EventFilter:
     @property
     def asks_events(self) -> bool:
         """Whether the rows of events themselves have to be looked at."""
-        return bool(
-            self.search
-            or self.key
-            or self.method
-            or self.replay_of
-            or self.received_after is not None
-            or self.received_before is not None
-            or self.has_failed_reply is not None
-        )
+        return self._asks_columns or self.received_after is not None or self.received_before is not None
 
     @property
     def asks_rows(self) -> bool:
         """Whether ids, integration and time do not say all: rows have to be looked at, one by one."""
-        return bool(
-            self.states or self.search or self.key or self.method or self.replay_of or self.has_failed_reply is not None
-        )
+        return self._asks_columns or bool(self.states)
+
+    @property
+    def _asks_columns(self) -> bool:
+        exact = (self.key, self.method, self.replay_of, self.has_failed_reply)
+        return bool(self.search) or any(one is not None for one in exact)
 
 
 @dataclass(frozen=True, slots=True)
