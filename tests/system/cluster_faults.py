@@ -115,12 +115,21 @@ class Zombies:
         place.freeze()
         try:
             await self._take_over.lost(there, node)
+            await self._is_taken_for_dead(there, place, node)
             await asyncio.sleep(there.chance.uniform(0, 0.5))
         finally:
             there.freezes.append(Freeze(place.name, start, moment()))
             place.thaw()
         self._thawed.append((place.name, there.freezes[-1].end))
         await self._comes_back(there, place, node)
+
+    async def _is_taken_for_dead(self, there: Field, place: Place, node: str) -> None:
+        """One that held nothing when it was frozen has nothing to lose, and must be given up all the same."""
+
+        async def is_gone() -> bool:
+            return node not in await there.cluster.nodes_at(place)
+
+        await until(is_gone, TAKE_OVER_LIMIT, f"others take {node} for dead")
 
     async def _comes_back(self, there: Field, place: Place, old: str) -> None:
         """It is to work again, under a new id: to take calls, and runs."""
