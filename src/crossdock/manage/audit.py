@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 
 from crossdock.manage.actor import Actor
+from crossdock.manage.filters import check_filter, read_time
 from crossdock.manage.merge import differences
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor, write_cursor
-from crossdock.model.errors import FieldError, Invalid, NotFound
+from crossdock.model.errors import FieldError, NotFound
 from crossdock.model.outcome import Json
-from crossdock.model.time import Instant, format_instant, parse_instant
+from crossdock.model.time import format_instant
 from crossdock.store import Store
 from crossdock.store.audit import AuditEntry, AuditFilter, audit_entry, audit_page, audit_stretch
 
@@ -88,22 +89,11 @@ def read_filter(query: AuditQuery) -> AuditFilter:
         actor_id=query.actor,
         action=query.action,
         search=(query.q or "").strip(),
-        since=_read_time("since", query.since, errors),
-        until=_read_time("until", query.until, errors),
+        since=read_time("since", query.since, errors),
+        until=read_time("until", query.until, errors),
     )
-    if errors:
-        raise Invalid(f"the filter is not acceptable: {errors[0].field} {errors[0].message}", tuple(errors))
+    check_filter(errors)
     return wanted
-
-
-def _read_time(field: str, text: str | None, errors: list[FieldError]) -> Instant | None:
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except ValueError as error:
-        errors.append(FieldError(field, str(error)))
-        return None
 
 
 # --- documents -------------------------------------------------------------------------------------------------------

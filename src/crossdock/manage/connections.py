@@ -17,7 +17,7 @@ from crossdock.manage.credentials import Secrets, hide_secrets
 from crossdock.manage.documents import check_size
 from crossdock.manage.merge import merge_patch
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
-from crossdock.manage.refusals import invalid
+from crossdock.manage.refusals import invalid, refuse_read_only
 from crossdock.manage.revisions import check_revision
 from crossdock.model.errors import Conflict, FieldError, NotFound
 from crossdock.model.outcome import Json
@@ -177,9 +177,7 @@ class Connections:
         """The save that makes `stored`, or a new connection, be what a complete document says; nothing is written."""
         actor.require("admin")
         check_size(document, SUBJECT)
-        found = sorted(READ_ONLY & document.keys())
-        if found:
-            raise invalid(SUBJECT, [FieldError(name, "is set by Crossdock; leave it out") for name in found])
+        refuse_read_only(document, READ_ONLY, SUBJECT)
         if stored is None:
             return self._drafting.new(actor, document, self._ports.now())
         return self._drafting.changed(stored, document, self._ports.now())

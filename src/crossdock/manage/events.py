@@ -14,6 +14,7 @@ from crossdock.manage.actor import Actor
 from crossdock.manage.audit_entries import Subject, entry_of
 from crossdock.manage.edited_requests import edited_request
 from crossdock.manage.event_documents import line_document, story_document
+from crossdock.manage.filters import check_filter, read_time
 from crossdock.manage.paging import Page, check_limit, read_text_cursor, write_cursor
 from crossdock.manage.ports import Stages
 from crossdock.manage.starting_points import NumberedWorkflow, taken_over
@@ -24,7 +25,7 @@ from crossdock.model.event import Event
 from crossdock.model.outcome import Json
 from crossdock.model.run import JournalEntry
 from crossdock.model.states import FINAL_RUN_STATES, RunState
-from crossdock.model.time import Instant, format_instant, later, parse_duration, parse_instant
+from crossdock.model.time import format_instant, later, parse_duration
 from crossdock.model.verdict import CANCELED, Outcome
 from crossdock.store import Store
 from crossdock.store.accept import Accept, AcceptAnswer, Accepted
@@ -321,16 +322,15 @@ def read_filter(query: EventQuery) -> EventFilter:
         states=_read_states(query.status, errors),
         search=query.q or "",
         key=query.key,
-        received_after=_read_time("received_after", query.received_after, errors),
-        received_before=_read_time("received_before", query.received_before, errors),
+        received_after=read_time("received_after", query.received_after, errors),
+        received_before=read_time("received_before", query.received_before, errors),
         has_failed_reply=query.has_failed_reply,
         method=query.method.upper() if query.method else None,
         replay_of=query.replay_of,
     )
     if len(wanted.search) > SEARCH_CHARACTERS:
         errors.append(FieldError("q", f"must be {SEARCH_CHARACTERS} characters at most"))
-    if errors:
-        raise Invalid(f"the filter is not acceptable: {errors[0].field} {errors[0].message}", tuple(errors))
+    check_filter(errors)
     return wanted
 
 
@@ -342,13 +342,3 @@ def _read_states(text: str | None, errors: list[FieldError]) -> tuple[RunState, 
         errors.append(FieldError("status", f"must be one or several of {', '.join(RunState)}"))
         return ()
     return tuple(RunState(word) for word in words)
-
-
-def _read_time(field: str, text: str | None, errors: list[FieldError]) -> Instant | None:
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except ValueError as error:
-        errors.append(FieldError(field, str(error)))
-        return None

@@ -22,7 +22,8 @@ from crossdock.manage.integration_entries import (
 )
 from crossdock.manage.merge import merge_patch
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
-from crossdock.manage.refusals import invalid
+from crossdock.manage.refusals import invalid, refuse_read_only
+from crossdock.manage.revisions import check_expected, written_revision
 from crossdock.manage.saving import Drafting, Save
 from crossdock.manage.secrets import (
     BASIC_PASSWORD,
@@ -133,7 +134,8 @@ class Integrations:
         actor.require("admin")
         check_size(patch)
         stored = await self.stored(actor, integration_id)
-        _check_revision(stored, _expected_revision(patch, revision))
+        written = written_revision(patch)
+        check_expected(written if revision is None else revision, stored.row.revision, "the integration")
         plain, dropped = _take_out(patch)
         document = merge_patch(editable_document(stored.row, stored.workflow), plain, OWN_TREES)
         drafting = Drafting(await self.rules(actor), self._ports.vault)
@@ -204,7 +206,7 @@ class Integrations:
         """The save that makes `stored`, or a new integration, be what a complete document says; nothing is written."""
         actor.require("admin")
         check_size(document)
-        _refuse_read_only(document)
+        refuse_read_only(document, READ_ONLY, "the integration")
         drafting = Drafting(rules, self._ports.vault)
         if stored is None:
             return drafting.new(actor, document, self._ports.now())
@@ -305,27 +307,6 @@ def _health_states(text: str | None) -> frozenset[HealthStatus]:
         known = ", ".join(HealthStatus)
         raise invalid("the filter", (FieldError("health", f"{unknown[0][:64]!r} is none of {known}"),))
     return frozenset(map(HealthStatus, words))
-
-
-def _refuse_read_only(document: Json) -> None:
-    found = sorted(READ_ONLY & document.keys())
-    if found:
-        raise invalid("the integration", [FieldError(name, "is set by Crossdock; leave it out") for name in found])
-
-
-def _expected_revision(patch: Json, revision: int | None) -> int | None:
-    written = patch.get("revision")
-    if written is not None and (not isinstance(written, int) or isinstance(written, bool)):
-        raise invalid("the change", (FieldError("revision", "must be a whole number"),))
-    return revision if revision is not None else written
-
-
-def _check_revision(stored: StoredIntegration, expected: int | None) -> None:
-    if expected is not None and expected != stored.row.revision:
-        raise Conflict(
-            f"the integration was changed since revision {expected} (it is at {stored.row.revision}); "
-            "read it again and repeat the change"
-        )
 
 
 def _take_out(patch: Json) -> tuple[Json, list[str]]:

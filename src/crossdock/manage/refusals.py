@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -134,3 +134,10 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [found for part in get_args(annotation) for found in _models_in(part)]
+
+
+def refuse_read_only(document: Mapping[str, Any], names: Collection[str], subject: str) -> None:
+    """Invalid when a document has fields that only Crossdock writes."""
+    found = sorted(document.keys() & set(names))
+    if found:
+        raise invalid(subject, [FieldError(name, "is set by Crossdock; leave it out") for name in found])

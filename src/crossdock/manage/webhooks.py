@@ -22,7 +22,7 @@ from crossdock.manage.notification_documents import (
     template_document,
 )
 from crossdock.manage.paging import Page, check_limit, cut_page, read_text_cursor
-from crossdock.manage.refusals import invalid
+from crossdock.manage.refusals import invalid, refuse_read_only
 from crossdock.manage.revisions import check_revision
 from crossdock.manage.webhook_documents import SUBJECT, WebhookRules
 from crossdock.manage.webhook_preview import preview_template
@@ -214,9 +214,7 @@ class Webhooks:
         """
         actor.require("admin")
         check_size(document, SUBJECT)
-        found = sorted(READ_ONLY & document.keys())
-        if found:
-            raise invalid(SUBJECT, [FieldError(name, "is set by Crossdock; leave it out") for name in found])
+        refuse_read_only(document, READ_ONLY, SUBJECT)
         drafting, now = self._drafting(integrations), self._ports.now()
         # in a thread, because a template is tried, which may take a while
         if stored is None:

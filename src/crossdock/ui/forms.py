@@ -17,6 +17,8 @@ from crossdock.model.errors import Invalid, Malformed, TooLarge
 FORM_BYTES = 4 * 1024 * 1024
 """As much as the largest document that people edit here, encoded as a form."""
 FORM_FIELDS = 2_000
+LONGEST_NUMBER = 12
+"""Digits; whatever is longer is no number that was meant."""
 PLAIN = "application/x-www-form-urlencoded"
 
 
@@ -42,6 +44,16 @@ class Form:
         """The last value of this name as it was typed, with the line ends of this program."""
         values = self._by_name.get(name)
         return values[-1].replace("\r\n", "\n") if values else otherwise
+
+    def whole(self, name: str, otherwise: int = 0) -> int:
+        """A whole number from 0; `otherwise` where there is none."""
+        number = self.number(name)
+        return number if isinstance(number, int) else otherwise
+
+    def number(self, name: str, otherwise: str = "") -> int | str:
+        """A whole number from 0; its text where it is none: whoever checks it says what is wrong."""
+        text = self.text(name, otherwise)
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER else text
 
     def all(self, name: str) -> list[str]:
         return list(self._by_name.get(name, ()))

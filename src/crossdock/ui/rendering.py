@@ -24,7 +24,7 @@ from crossdock.ui.inert import visible
 from crossdock.ui.static import static_path
 
 HTML = "text/html; charset=utf-8"
-PARTS = ("icons", "frame", "forms", "words", "people")
+PARTS = ("icons", "frame", "forms", "words", "people", "credentials")
 """Files of macros, which every template has under these names."""
 
 _UNITS_OF_TIME = ((60.0, 1, "s"), (3_600.0, 60, "min"), (172_800.0, 3_600, "h"), (float("inf"), 86_400, "d"))

@@ -11,6 +11,12 @@ from crossdock.manage.connection_documents import default_settings
 from crossdock.manage.fields import SET, is_secret_header
 from crossdock.model.errors import FieldError, Invalid
 from crossdock.model.outcome import Json
+from crossdock.ui.credential_form import (
+    patch_of_authentication,
+    patch_of_pairs,
+    read_authentication,
+    without_secrets,
+)
 from crossdock.ui.durations import as_iso
 from crossdock.ui.forms import Form
 
@@ -48,14 +54,14 @@ def read_connection_form(form: Form, kind: str) -> Json:
             "kind": "sql",
             "url": form.text("url"),
             "read_only": form.is_on("read_only"),
-            "pool_size": _number(form.text("pool_size", "5")),
+            "pool_size": form.number("pool_size", "5"),
             "statement_timeout": as_iso(form.text("statement_timeout", "PT30S")),
         }
     return {
         "name": form.text("name"),
         "kind": "http",
         "base_url": form.text("base_url"),
-        "authentication": _read_authentication(form),
+        "authentication": read_authentication(form),
         "headers": {row["key"].strip(): _header(row) for row in form.rows("headers.key", "headers.value")},
         "timeout": as_iso(form.text("timeout", "PT30S")),
         "verify_tls": form.is_on("verify_tls"),
@@ -83,10 +89,8 @@ def as_patch(document: Json, present: Json, revision: Json) -> Json:
     """The form as a patch: headers that it does not have any more are taken out by name."""
     patch = {**document, "revision": revision}
     if document["kind"] == "http":
-        patch["headers"] = {**dict.fromkeys(present["headers"]), **document["headers"]}
-        before, after = present["authentication"], document["authentication"]
-        if before["type"] == after["type"] == "custom":
-            patch["authentication"] = {**after, "headers": {**dict.fromkeys(before["headers"]), **after["headers"]}}
+        patch["headers"] = patch_of_pairs(document["headers"], present["headers"])
+        patch["authentication"] = patch_of_authentication(document["authentication"], present["authentication"])
     return patch
 
 
@@ -94,39 +98,11 @@ def comparable(document: Json) -> Json:
     """The fields that people compare when two of them changed it; a typed secret is shown to nobody."""
     shown = {name: document[name] for name in LABELS if name in document}
     if "authentication" in shown:
-        secrets = ("token", "client_secret", "password", "headers")
-        shown["authentication"] = {
-            name: SET if name in secrets else value for name, value in shown["authentication"].items()
-        }
+        shown["authentication"] = without_secrets(shown["authentication"])
         shown["headers"] = {name: SET if is_secret_header(name) else value for name, value in shown["headers"].items()}
         own = shown["client_certificate"]
         shown["client_certificate"] = own and {"certificate": own["certificate"], "key": SET}
     return shown
-
-
-def _read_authentication(form: Form) -> Json:
-    match form.text("authentication.type", "none"):
-        case "bearer_token":
-            return {"type": "bearer_token", "token": form.text("authentication.token") or SET}
-        case "basic":
-            return {
-                "type": "basic",
-                "username": form.text("authentication.username"),
-                "password": form.raw("authentication.password") or SET,
-            }
-        case "oauth":
-            return {
-                "type": "oauth",
-                "client_id": form.text("authentication.client_id"),
-                "client_secret": form.raw("authentication.client_secret") or SET,
-                "token_endpoint_url": form.text("authentication.token_endpoint_url"),
-                "scopes": form.text("authentication.scopes").split(),
-            }
-        case "custom":
-            rows = form.rows("authentication.headers.key", "authentication.headers.value")
-            return {"type": "custom", "headers": {row["key"].strip(): row["value"] or SET for row in rows}}
-        case other:
-            return {"type": other}
 
 
 def _header(row: dict[str, str]) -> str:
@@ -140,10 +116,6 @@ def _read_certificate(form: Form) -> Json:
     if not certificate:
         return None
     return {"certificate": certificate + "\n", "key": form.raw("client_certificate.key").strip() or SET}
-
-
-def _number(text: str) -> Json:
-    return int(text) if text.isdecimal() and len(text) < 10 else text
 
 
 def outcome_in_words(tried: Json, document: Json) -> str:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from crossdock.model.errors import Conflict, Invalid
 from crossdock.model.outcome import Json
 from crossdock.ui.conflicts import differences
+from crossdock.ui.credential_form import pair_rows
 from crossdock.ui.forms import NO_ERRORS, Errors
 from crossdock.ui.screens.connection_form import (
     KINDS,
@@ -20,7 +21,6 @@ from crossdock.ui.screens.connection_form import (
     read_connection_form,
     with_password,
 )
-from crossdock.ui.screens.webhook_form import pair_rows
 from crossdock.ui.visit import Visit, reads, writes
 
 LIST, FORM = "connections/list.html", "connections/form.html"
@@ -60,8 +60,7 @@ async def save(visit: Visit) -> Response:
     """Save the form; with what differs, where somebody else has saved another since it was opened."""
     present = await visit.cases.connections.show(visit.actor, visit.parameter("connection_id"))
     document = read_connection_form(visit.sent, present["kind"])
-    shown, written = {**present, **document}, visit.sent.text("revision")
-    revision = int(written) if written.isdecimal() and len(written) < 10 else 0
+    shown, revision = {**present, **document}, visit.sent.whole("revision")
     try:
         patch = as_patch(with_password(document, visit.sent), present, revision)
         saved = await visit.cases.connections.change(visit.actor, present["id"], patch)

@@ -26,8 +26,6 @@ SETTINGS = "integrations/settings.html"
 PREVIEW = "integrations/preview.html"
 KEYS_MADE = "integrations/keys_made.html"
 _LIST = "integrations"
-LONGEST_NUMBER = 12
-"""Digits of a hidden field; longer ones are none of ours."""
 _SECRETS = ("platform_token", "trigger.authentication.password")
 _FIELDS = {one["name"]: one for one in external_systems()[-1]["fields"]}
 """Label, help and default of every field: the last type of the catalog has them all."""
@@ -106,7 +104,7 @@ async def save_settings(visit: Visit) -> Response:
     try:
         document, wanted = read_document(sent), wanted_keys(sent)
         patch = patch_of(document, current)
-        saved = await cases.change(visit.actor, current["id"], patch, _revision(sent))
+        saved = await cases.change(visit.actor, current["id"], patch, sent.whole("revision"))
     except Invalid as error:
         return _page(visit, _again(shown, _errors(error), 422))
     except Conflict:
@@ -118,8 +116,7 @@ async def save_settings(visit: Visit) -> Response:
 async def preview(visit: Visit) -> Response:
     """The summary beside the form, of what is typed at the moment."""
     sent = visit.sent
-    count = sent.text("key_count")
-    summary = _summary(visit, sent, int(count) if count.isdecimal() and len(count) < LONGEST_NUMBER else 0)
+    summary = _summary(visit, sent, sent.whole("key_count"))
     return visit.part(PREVIEW, "summary", summary=summary)
 
 
@@ -187,12 +184,6 @@ async def _add_and_show(visit: Visit, made: Json, wanted: Sequence[WantedKey], s
     if keys:
         curl = curl.replace("$API_KEY", keys[0]["key"])
     return visit.page(KEYS_MADE, status, made=made, keys=keys, refused=refused, said_here=said, curl=curl, onward=path)
-
-
-def _revision(sent: Form) -> int:
-    """The revision that the form was filled from; 0, which none has, where it is not readable."""
-    text = sent.text("revision")
-    return int(text) if text.isdecimal() and len(text) < LONGEST_NUMBER else 0
 
 
 async def _key_count(visit: Visit, integration_id: str) -> int:

@@ -11,6 +11,13 @@ from dataclasses import dataclass
 from crossdock.manage.fields import SET
 from crossdock.manage.webhook_documents import default_settings
 from crossdock.model.outcome import Json
+from crossdock.ui.credential_form import (
+    patch_of_authentication,
+    patch_of_pairs,
+    read_authentication,
+    read_pairs,
+    without_secrets,
+)
 from crossdock.ui.forms import Form
 
 DEFAULTS: Json = {"name": "", "active": True, **default_settings(), "warnings": [], "filtered_integrations": []}
@@ -30,8 +37,6 @@ LABELS = {
     "quiet_hours": "Quiet hours",
 }
 """What fields are called on the page."""
-_WITH_SECRETS = frozenset({"authentication"})
-_SECRET_FIELDS = frozenset({"token", "client_secret", "headers"})
 
 
 def read_webhook_form(form: Form) -> Json:
@@ -43,12 +48,12 @@ def read_webhook_form(form: Form) -> Json:
         "method": form.text("method", "POST"),
         "url": form.text("url"),
         "body_template": form.raw("body_template").strip() or None,
-        "authentication": _read_authentication(form),
-        "headers": _pairs(form, "headers"),
-        "secrets": _pairs(form, "secrets"),
+        "authentication": read_authentication(form),
+        "headers": read_pairs(form, "headers"),
+        "secrets": read_pairs(form, "secrets"),
         "signing_secret": _read_signing_secret(form),
         "filters": {name: form.all(f"filters.{name}") for name in ("integrations", "types", "statuses")},
-        "timeout_seconds": _number(form.text("timeout_seconds", "10")),
+        "timeout_seconds": form.number("timeout_seconds", "10"),
         "response_validators": [_read_validator(row) for row in form.rows("validators.json_path", "validators.values")],
         "notify_recovery": form.is_on("notify_recovery"),
         "digest": form.text("digest") or None,
@@ -58,37 +63,15 @@ def read_webhook_form(form: Form) -> Json:
 
 def comparable(document: Json) -> Json:
     """The fields that people compare when two of them changed it; a typed secret is shown to nobody."""
-    return {name: _masked(document[name]) if name in _WITH_SECRETS else document[name] for name in LABELS}
+    shown = {name: document[name] for name in LABELS}
+    return {**shown, "authentication": without_secrets(document["authentication"])}
 
 
-def _masked(value: Json) -> Json:
-    if isinstance(value, dict):
-        return {name: SET if name in _SECRET_FIELDS else _masked(each) for name, each in value.items()}
-    return value
-
-
-def _read_authentication(form: Form) -> Json:
-    match form.text("authentication.type", "none"):
-        case "bearer_token":
-            return {"type": "bearer_token", "token": form.text("authentication.token") or SET}
-        case "oauth":
-            return {
-                "type": "oauth",
-                "client_id": form.text("authentication.client_id"),
-                "client_secret": form.raw("authentication.client_secret") or SET,
-                "token_endpoint_url": form.text("authentication.token_endpoint_url"),
-                "scopes": form.text("authentication.scopes").split(),
-            }
-        case "custom":
-            return {"type": "custom", "headers": _pairs(form, "authentication.headers")}
-        case other:
-            return {"type": other}
-
-
-def _pairs(form: Form, name: str) -> Json:
-    """Rows of key and value; an empty value keeps the one that is there."""
-    rows = form.rows(f"{name}.key", f"{name}.value")
-    return {row["key"].strip(): row["value"] or SET for row in rows}
+def as_patch(document: Json, present: Json, revision: Json) -> Json:
+    """The form as a patch: what it does not have any more is taken out by name."""
+    pairs = {name: patch_of_pairs(document[name], present[name]) for name in ("headers", "secrets")}
+    authentication = patch_of_authentication(document["authentication"], present["authentication"])
+    return {**document, **pairs, "authentication": authentication, "revision": revision}
 
 
 def _read_signing_secret(form: Form) -> str | None:
@@ -121,11 +104,6 @@ def _value(text: str) -> Json:
     return stripped if isinstance(value, dict | list) else value
 
 
-def pair_rows(pairs: Json) -> list[dict[str, str]]:
-    """A mapping as rows of a form; what is kept stands empty."""
-    return [{"key": name, "value": "" if value == SET else str(value or "")} for name, value in pairs.items()]
-
-
 def validator_rows(validators: list[Json]) -> list[dict[str, str]]:
     return [
         {"json_path": str(one.get("json_path", "")), "values": write_expected(one.get("expected_values", []))}
@@ -150,10 +128,6 @@ def _read_quiet_hours(form: Form) -> Json:
         "days": form.all("quiet_hours.days"),
         "except_statuses": form.all("quiet_hours.except_statuses"),
     }
-
-
-def _number(text: str) -> Json:
-    return int(text) if text.isdecimal() and len(text) < 10 else text
 
 
 @dataclass(frozen=True, slots=True)

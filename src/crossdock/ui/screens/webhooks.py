@@ -10,13 +10,14 @@ from crossdock.manage.integrations import external_systems
 from crossdock.model.errors import Conflict, CrossdockError, Invalid
 from crossdock.model.outcome import Json
 from crossdock.ui.conflicts import differences
+from crossdock.ui.credential_form import pair_rows
 from crossdock.ui.forms import NO_ERRORS, Errors
 from crossdock.ui.screens.webhook_form import (
     DEFAULTS,
     LABELS,
+    as_patch,
     comparable,
     fields_of,
-    pair_rows,
     read_webhook_form,
     validator_rows,
 )
@@ -64,8 +65,9 @@ async def save(visit: Visit) -> Response:
     document = read_webhook_form(visit.sent)
     present = await visit.cases.webhooks.show(visit.actor, webhook_id)
     shown = {**present, **document}
+    patch = as_patch(document, present, visit.sent.whole("revision"))
     try:
-        saved = await visit.cases.webhooks.change(visit.actor, webhook_id, _as_patch(visit, document, present))
+        saved = await visit.cases.webhooks.change(visit.actor, webhook_id, patch)
     except Invalid as error:
         return await _form(visit, shown, 422, errors=Errors.of(error))
     except Conflict:
@@ -102,8 +104,8 @@ async def test(visit: Visit) -> Response:
         else:
             present = await visit.cases.webhooks.show(visit.actor, webhook_id)
             shown = {**present, **document}
-            patch = _as_patch(visit, document, present)
-            tried = await visit.cases.webhooks.test(visit.actor, webhook_id, {**patch, "revision": present["revision"]})
+            patch = as_patch(document, present, present["revision"])
+            tried = await visit.cases.webhooks.test(visit.actor, webhook_id, patch)
     except Invalid as error:
         tried = {"outcome": "failed", "error": str(error), "errors": Errors.of(error).by_field, "invocation": None}
     if visit.is_partial:
@@ -174,19 +176,6 @@ async def _form(visit: Visit, webhook: Json, status: int = 200, **names: Any) ->
 
 def _outcome(tried: Json) -> Json:
     return {"error": None, "errors": {}, **tried}
-
-
-def _as_patch(visit: Visit, document: Json, present: Json) -> Json:
-    """The form as a patch: what it does not have any more is taken out by name."""
-    patch = dict(document)
-    for name in ("headers", "secrets"):
-        patch[name] = {**dict.fromkeys(present[name]), **document[name]}
-    authentication = document["authentication"]
-    if authentication["type"] == "custom" and present["authentication"]["type"] == "custom":
-        gone = dict.fromkeys(present["authentication"]["headers"])
-        patch["authentication"] = {**authentication, "headers": {**gone, **authentication["headers"]}}
-    revision = visit.sent.text("revision")
-    return {**patch, "revision": int(revision) if revision.isdecimal() else None}
 
 
 routes = (

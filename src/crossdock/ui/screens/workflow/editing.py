@@ -45,6 +45,8 @@ from crossdock.ui.visit import Visit, writes
 MOST_UNDONE = LONGEST // 2
 """Characters of a packed step that an undo carries; what is larger is asked for before it is deleted."""
 _LARGEST_STEP = 1024 * 1024
+THE_END = 10**6
+"""A position behind every step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ async def add(visit: Visit) -> Response:
         raise Invalid(f"there is no kind of step {chosen[:60]!r}: {words}", (FieldError("kind", words),))
 
     def make(desk: Desk) -> Done:
-        into, position = list_at(desk.document, form.text("into")), _number(form.text("position"))
+        into, position = list_at(desk.document, form.text("into")), form.whole("position", THE_END)
         steps = start.steps if start else ({"id": chosen, chosen: KINDS[chosen].begins},)
         document, taken = desk.document, ids_of(desk.document)
         if start is not None and taken & {step.id for step in every_step(place_steps({"steps": list(steps)}))}:
@@ -168,7 +170,7 @@ async def put(visit: Visit) -> Response:
 
     def make(desk: Desk) -> Done:
         step = step_at(desk.document, visit.sent.text("at"))
-        into, position = list_at(desk.document, visit.sent.text("into")), _number(visit.sent.text("position"))
+        into, position = list_at(desk.document, visit.sent.text("into")), visit.sent.whole("position", THE_END)
         document, there = put_step(desk.document, step.address, into, position)
         return Done(document, f"{named(step)} stands here now.", there)
 
@@ -218,9 +220,9 @@ async def restore(visit: Visit) -> Response:
     def make(desk: Desk) -> Done:
         into = list_at(desk.document, form.text("into"))
         step = _unpacked(form.text("step"))
-        document = insert_step(desk.document, into, _number(form.text("position")), step)
+        document = insert_step(desk.document, into, form.whole("position", THE_END), step)
         count = len(value_at(document, into))
-        there = (*into, min(_number(form.text("position")), count - 1))
+        there = (*into, min(form.whole("position", THE_END), count - 1))
         return Done(document, "The step is back.", there)
 
     return await change(visit, make)
@@ -239,11 +241,6 @@ def _unpacked(text: str) -> Json:
     if not isinstance(step, dict):
         raise Invalid("The step can't be brought back: what was kept of it is no step.")
     return step
-
-
-def _number(text: str) -> int:
-    """A position; the end of the list where it is none."""
-    return int(text[:6]) if text.isascii() and text.isdigit() else 10**6
 
 
 routes = (
