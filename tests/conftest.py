@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from crossdock.store import Store, open_store
@@ -20,6 +21,9 @@ from tests.support.held import HeldClock
 from tests.support.mariadb import MariadbServer
 from tests.support.postgres import ForeignServer, OwnServer
 from tests.support.sink import Sink
+
+hypothesis.settings.register_profile("shared", deadline=None)  # others work on the same machine
+hypothesis.settings.load_profile("shared")
 
 LONGEST_FIRST = {
     "tests/system/": "system",

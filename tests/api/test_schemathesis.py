@@ -70,7 +70,6 @@ schema = schemathesis.openapi.from_dict(describe(create_api(None)))  # type: ign
 @schema.parametrize()
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),

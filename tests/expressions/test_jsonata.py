@@ -298,7 +298,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(value=JSON)
 async def test_what_is_handed_on_stays_what_it_is(functions: Functions, value):
     outcome = await evaluated(functions, "{'it': vars.it}", {"vars": {"it": value}})
@@ -309,7 +309,7 @@ async def test_what_is_handed_on_stays_what_it_is(functions: Functions, value):
 SOURCES = st.text(alphabet="body.lines[](){}$'\"+-*/&<>=?:;,~|@#%^0123 \n", max_size=40) | st.text(max_size=30)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(source=SOURCES)
 def test_whatever_is_written_compiles_or_is_refused(source):
     with contextlib.suppress(Invalid):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crossdock.manage.paging import read_text_cursor
@@ -101,7 +101,6 @@ _parts = st.sampled_from(["a", "b", "c[0]", "c[1]", "c[12]", "d"])
 _paths = st.lists(st.lists(_parts, min_size=1, max_size=3).map(".".join), unique=True, max_size=30)
 
 
-@settings(deadline=None)  # others work on this machine, too
 @given(_paths)
 def test_every_step_is_there_once_and_before_what_is_inside_it(paths: list[str]):
     ordered = [one.id for one in in_order([line(path) for path in paths])]
@@ -111,7 +110,6 @@ def test_every_step_is_there_once_and_before_what_is_inside_it(paths: list[str])
         assert not any(path.startswith(f"{later}.") for later in ordered[place:])
 
 
-@settings(deadline=None)  # others work on this machine, too
 @given(_paths, st.integers(1, 7))
 def test_pages_together_are_the_whole(paths: list[str], limit: int):
     lines = [line(path) for path in paths]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crossdock.manage.outline import outline
@@ -179,7 +179,6 @@ def _workflows(draw: st.DrawFn) -> Any:
     return {"steps": outer}
 
 
-@settings(deadline=None)  # others work on this machine, too
 @given(_workflows(), _workflows())
 def test_documents_are_the_same_exactly_where_nothing_is_told(before: Any, after: Any):
     found = version_differences(before, after, ("a", "b"))
@@ -201,7 +200,6 @@ _odd = st.recursive(
 )
 
 
-@settings(deadline=None)  # others work on this machine, too
 @given(st.dictionaries(st.sampled_from(["steps", "notes"]), _odd), st.dictionaries(st.sampled_from(["steps"]), _odd))
 def test_nothing_of_a_draft_escapes_however_odd_it_is(before: Any, after: Any):
     found = version_differences(before, after, ("a", "b"))
@@ -209,7 +207,6 @@ def test_nothing_of_a_draft_escapes_however_odd_it_is(before: Any, after: Any):
     assert found["same"] == (found["steps"] == [] and found["fields"] == [])
 
 
-@settings(deadline=None)  # others work on this machine, too
 @given(_workflows(), _workflows())
 def test_what_was_added_and_removed_makes_the_one_out_of_the_other(before: Any, after: Any):
     found = version_differences(before, after, ("a", "b"))["steps"]

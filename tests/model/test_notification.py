@@ -388,6 +388,6 @@ class Digest(RuleBasedStateMachine):
 
 
 TestToldByChance = Telling.TestCase
-TestToldByChance.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestToldByChance.settings = settings(max_examples=150, stateful_step_count=40)
 TestDigestByChance = Digest.TestCase
-TestDigestByChance.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestDigestByChance.settings = settings(max_examples=60, stateful_step_count=40)

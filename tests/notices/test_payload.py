@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crossdock.model.health import HealthChange, HealthStatus, ToldIssue
@@ -122,7 +122,6 @@ def test_one_change_is_told_however_much_it_says() -> None:
     assert len(payload["data"]["issues"]) == MAX_ISSUES
 
 
-@settings(deadline=None)  # others work on this machine, too
 @given(name=st.text(st.characters(codec=None)), message=st.text(st.characters(codec=None)))
 def test_what_is_told_can_be_read_by_everybody(name: str, message: str) -> None:
     payload = payload_of([change("a", ERROR, message)], lambda _: About(name, "webhook-trigger", "https://c.example"))

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crossdock.model.health import HealthChange, HealthStatus, ToldIssue
@@ -176,7 +176,6 @@ ANY_TEXT = st.text(st.characters(codec=None), max_size=200) | st.sampled_from(
 )
 
 
-@settings(deadline=None)  # others work on this machine, too
 @given(name=ANY_TEXT, message=ANY_TEXT, secret=ANY_TEXT)
 def test_whatever_a_value_contains_the_body_is_json(name: str, message: str, secret: str) -> None:
     change = HealthChange(

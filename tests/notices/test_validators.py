@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crossdock.notices.validators import ValidatorRefused, compile_validators, judge_answer, refusal_of
@@ -113,7 +113,6 @@ def test_a_path_that_cant_be_used_is_refused_with_its_place(path: str, reason: s
     assert (refused.value.index, refused.value.field) == (1, "json_path")
 
 
-@settings(deadline=None)  # others work on this machine, too
 @given(st.binary(max_size=200) | st.text().map(str.encode))
 def test_no_answer_of_any_kind_breaks_it(body: bytes) -> None:
     validators = compile_validators(

@@ -173,7 +173,7 @@ async def echo(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> 
     functions.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(value=JSON)
 async def test_a_value_is_the_same_after_a_thread_and_after_a_process(echo: Functions, value):
     thread = await call(echo, "echo", module="echoing", value=value)

@@ -89,7 +89,7 @@ async def finish(world: World, steps: list[Any]) -> RunEnd:
     raise AssertionError("the run comes to no end")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kinds=steps_strategy, lost_after=st.integers(0, 8))
 def test_an_interrupted_run_comes_to_the_same_end(functions: Functions, kinds: list[str], lost_after: int):
     steps = [step_of(index, kind) for index, kind in enumerate(kinds)]

@@ -160,14 +160,14 @@ async def test_a_nul_in_a_text_is_kept_or_refused_and_never_cuts_it(table: Store
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_rows_come_back_on_sqlite(database_url: str, data: st.DataObject) -> None:
     _any_rows_come_back(database_url, data)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_rows_come_back_on_postgresql(database_url: str, data: st.DataObject) -> None:
     _any_rows_come_back(database_url, data)

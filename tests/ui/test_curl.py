@@ -40,7 +40,7 @@ def test_a_shell_reads_words_back_as_they_were(text):
     assert _read_back(text) == text
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=50))
 def test_a_shell_reads_any_word_back(text):
     assert _read_back(text) == text

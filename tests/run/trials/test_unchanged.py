@@ -26,7 +26,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
     made.close()
 
 
-@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=100)
+@settings(suppress_health_check=list(HealthCheck), max_examples=100)
 @given(steps=workflows(), body=bodies, lost_after=st.none() | st.integers(0, 6))
 def test_an_unchanged_workflow_shows_no_difference(
     functions: Functions, steps: list[Any], body: Any, lost_after: int | None
