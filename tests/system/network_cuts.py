@@ -98,7 +98,7 @@ class NetworkCuts:
             await self.take_over.lost(there, node)
             await asyncio.sleep(there.chance.uniform(0.0, 6.0))
             await self.proxies[number].heal()
-        healed = moment()
+            healed = moment()  # not later: whoever still asks is waited for
         self._healed.append((place.name, healed))
         await first_call_accepted(there, place.name, healed)
 
