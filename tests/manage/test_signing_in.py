@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
 
-from crossdock.manage.passwords import Passwords
+from crossdock.manage.passwords import Passwords, nobodys_hash
 from crossdock.manage.sessions import (
     Begun,
     Sessions,
@@ -97,3 +99,11 @@ async def test_a_password_beyond_all_measure_is_refused_at_once(door: Door) -> N
 
     with pytest.raises(Invalid, match="1024 characters"):
         await door.sessions.change_password(who, PASSWORD, endless, source_ip=HERE)
+
+
+def test_comparing_with_nobody_s_hash_takes_a_whole_comparison() -> None:
+    hasher = PasswordHasher(time_cost=2, memory_cost=512, parallelism=1)
+    nobodys = nobodys_hash(512, 2)
+    assert not hasher.check_needs_rehash(nobodys)
+    with pytest.raises(VerifyMismatchError):  # and not InvalidHashError, which comes at once
+        hasher.verify(nobodys, "a password that nobody has")

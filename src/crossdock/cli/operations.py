@@ -63,6 +63,7 @@ def serve(
     gc.disable()  # what is loaded stays: looking for garbage in it takes a seventh of the time that loading takes
     from crossdock import compose
 
+    gc.freeze()
     gc.enable()
     raise typer.Exit(compose.serve(settings))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import unicodedata
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
@@ -76,6 +77,12 @@ def normalise(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
 
+def nobodys_hash(memory_kib: int, passes: int) -> str:
+    """A hash that no password has, and that takes as long to compare as any other (a PHC string of Argon2id)."""
+    salt, made_up = (b64encode(bytes(length)).decode().rstrip("=") for length in (16, 32))
+    return f"$argon2id$v=19$m={memory_kib},t={passes},p=1${salt}${made_up}"
+
+
 class Passwords:
     """Makes and compares hashes on threads of its own."""
 
@@ -84,7 +91,7 @@ class Passwords:
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="password")
         self._under_way = 0
         self._counting = Lock()
-        self._nobodys = self._hasher.hash("nobody's password")
+        self._nobodys = nobodys_hash(memory_kib, passes)
 
     async def hash(self, password: str) -> str:
         """The Argon2id hash of a checked password, in its PHC string; TooMany when too many are asked for."""
