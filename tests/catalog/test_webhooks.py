@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
+from sqlalchemy import Connection
 
 from crossdock.catalog import Catalog
 from crossdock.model.outcome import Json
 from crossdock.outbound.connection import BearerToken
 from crossdock.store import Store
 from crossdock.store.configuration import ensure_workspace
-from crossdock.store.secrets import CREDENTIALS, SecretRow
+from crossdock.store.secrets import CREDENTIALS, SecretRow, all_secrets
 from crossdock.store.webhooks import WebhookChange, WebhookRow, add_webhook, save_webhook
 from crossdock.vault import Vault
 from tests.support.held import START
@@ -78,6 +80,26 @@ async def test_only_a_webhook_that_changed_is_built_anew(store: Store, catalog: 
     assert catalog.snapshot.webhooks["nwh_slack"] is before.webhooks["nwh_slack"]
     assert catalog.snapshot.webhooks["nwh_teams"].url == "https://hooks.example/2"
     assert before.webhooks["nwh_teams"].url == "https://hooks.example/1"
+
+
+async def test_rows_and_secrets_of_one_moment_are_read(
+    store: Store, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = webhook(authentication={"type": "none"}, body_template=None)  # of the secrets only the signing one counts
+
+    def read_secrets_and_let_another_node_in(connection: Connection) -> list[SecretRow]:
+        found = all_secrets(connection)
+        asyncio.run_coroutine_threadsafe(store.write(add_webhook, change), loop).result(10)
+        return found
+
+    loop = asyncio.get_running_loop()
+    with monkeypatch.context() as patched:
+        patched.setattr("crossdock.store.live_configuration.all_secrets", read_secrets_and_let_another_node_in)
+        await catalog.reload()
+    assert catalog.snapshot.webhooks == {}
+
+    assert await catalog.reload_if_changed()
+    assert catalog.snapshot.webhooks["nwh_slack"].signing_key == b"secret"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from crossdock.model.time import SECOND, parse_instant
-from crossdock.ui.rendering import format_ago, format_bytes, format_count, format_took, query_string, time_element
+from crossdock.ui.rendering import (
+    format_ago,
+    format_bytes,
+    format_count,
+    format_took,
+    query_string,
+    sentence,
+    time_element,
+)
 
 AT = "2026-11-22T14:03:12.204Z"
 
@@ -52,3 +60,16 @@ def test_the_shortest_address_stands_for_a_state():
 
     assert query_string(fields, cursor=None) == "?status=failed&q=a+b"
     assert query_string({}, status="") == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("the form is not acceptable", "The form is not acceptable"),
+        ("alice has begun a draft", "alice has begun a draft"),
+        ("body.article is not there", "body.article is not there"),
+        ("", ""),
+    ],
+)
+def test_an_error_begins_like_a_sentence_unless_it_begins_with_a_name(said: str, shown: str) -> None:
+    assert sentence(said) == shown

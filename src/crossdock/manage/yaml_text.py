@@ -19,14 +19,16 @@ def yaml_text(document: Json) -> str:
 
     def readable(value: Json) -> Any:
         if isinstance(value, dict):
-            return {key: readable(inner) for key, inner in value.items()}
+            return {in_one_line(key): readable(inner) for key, inner in value.items()}
         if isinstance(value, list):
             return [readable(inner) for inner in value]
         if not isinstance(value, str):
             return value
-        if value.isprintable():
-            return DoubleQuotedScalarString(value) if _READ_OTHERWISE.fullmatch(value) else value
-        return LiteralScalarString(value) if _fits_block(value) else DoubleQuotedScalarString(value)
+        return LiteralScalarString(value) if _fits_block(value) else in_one_line(value)
+
+    def in_one_line(text: str) -> str:
+        is_plain = text.isprintable() and not _READ_OTHERWISE.fullmatch(text)
+        return text if is_plain else DoubleQuotedScalarString(text)
 
     writer = YAML()
     writer.default_flow_style = False

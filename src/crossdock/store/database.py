@@ -179,6 +179,23 @@ def _bound(connection: Connection, deadline: float | None) -> None:
         connection.exec_driver_sql(connection.info["begin"])  # the pool rolls it back
 
 
+@contextmanager
+def one_moment(connection: Connection) -> Iterator[None]:
+    """All that is asked inside sees the database at one moment. For connections of `Database.reading`."""
+    if connection.dialect.name == "sqlite":
+        words = "BEGIN"
+    elif "begin" in connection.info:  # a pooler's: it has begun
+        words = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+    else:
+        words = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+    connection.exec_driver_sql(words)
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            connection.exec_driver_sql("ROLLBACK")
+
+
 def count_statements(database: Database, sent: Callable[[], None]) -> None:
     """Call `sent` for each statement that goes to PostgreSQL. With SQLite none goes anywhere, and none is counted."""
     if database.dialect == "postgresql":

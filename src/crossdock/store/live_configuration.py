@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from crossdock.store.configuration import configuration_number, workspaces
 from crossdock.store.connections import ConnectionRow, all_connections
+from crossdock.store.database import one_moment
 from crossdock.store.integrations import IntegrationRow, all_integrations
 from crossdock.store.keys import KeyRow, all_keys
 from crossdock.store.secrets import SecretRow, all_secrets
@@ -16,7 +17,7 @@ from crossdock.store.webhooks import WebhookRow, all_webhooks
 
 @dataclass(frozen=True, slots=True)
 class LiveConfiguration:
-    """`number` is the count of changes that the rest is at least as new as."""
+    """`number` is the count of changes that the rest has seen."""
 
     number: int
     workspaces: dict[str, str]
@@ -28,17 +29,18 @@ class LiveConfiguration:
 
 
 def read_live_configuration(connection: Connection) -> LiveConfiguration:
-    """The whole configuration.
+    """The whole configuration at one moment.
 
-    The number is read first: whatever changes between these statements has a higher number, so the next look at it
-    brings another reload, and a mixture of old and new rows does not last.
+    Not statement by statement: a row that is read beside the secrets of another moment would be taken for what its
+    revision says, and be kept.
     """
-    return LiveConfiguration(
-        number=configuration_number(connection),
-        workspaces=workspaces(connection),
-        integrations=all_integrations(connection),
-        keys=all_keys(connection),
-        secrets=all_secrets(connection),
-        connections=all_connections(connection),
-        webhooks=all_webhooks(connection),
-    )
+    with one_moment(connection):
+        return LiveConfiguration(
+            number=configuration_number(connection),
+            workspaces=workspaces(connection),
+            integrations=all_integrations(connection),
+            keys=all_keys(connection),
+            secrets=all_secrets(connection),
+            connections=all_connections(connection),
+            webhooks=all_webhooks(connection),
+        )

@@ -29,6 +29,7 @@ PARTS = ("icons", "frame", "forms", "words", "people", "credentials")
 
 _UNITS_OF_TIME = ((60.0, 1, "s"), (3_600.0, 60, "min"), (172_800.0, 3_600, "h"), (float("inf"), 86_400, "d"))
 """Up to how many seconds time passed is told in a unit, and how many seconds that has."""
+_FIRST_WORDS = {"a", "an", "another", "it", "no", "nobody", "only", "somebody", "that", "the", "there", "this", "what"}
 _UNITS = ("bytes", "KiB", "MiB", "GiB")
 
 
@@ -66,6 +67,7 @@ def environment() -> Environment:
         took=format_took,
         pretty=pretty,
         query=query_string,
+        sentence=sentence,
         visible=visible,
     )
     # macros as globals: a block that is rendered alone knows nothing of what its template imports
@@ -103,6 +105,11 @@ def format_ago(text: str, now: Instant) -> str:
 def _exact(text: str) -> str:
     moment = datetime.fromisoformat(text)
     return moment.strftime("%H:%M:%S.") + f"{moment.microsecond // 1_000:03d}"
+
+
+def sentence(text: str) -> str:
+    """An error's words as they begin a paragraph. Names and fields that they begin with stay as they are."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0] in _FIRST_WORDS else text
 
 
 def format_bytes(size: int) -> str:
