@@ -139,7 +139,7 @@ class Catalog:
     async def _read(self) -> None:
         """Read the configuration and swap the snapshot; StoreUnavailable leaves the old one in use."""
         async with self._reloading:
-            configuration = await self._store.read(read_live_configuration)
+            configuration = await self._store.read_at_once(read_live_configuration)
             self.snapshot = self._build(configuration)
         observe.emit(observe.CONFIGURATION_LOADED, integrations=len(self.snapshot.by_id), number=configuration.number)
 

@@ -13,6 +13,7 @@ from crossdock.model.outcome import Json
 TREES = [
     {"from": "22:00", "until": "6:30", "at": "12:30:45", "sign": "-1:20"},
     {"answers": ["on", "off", "yes", "No", "y", "n", "true", "null", "~"]},
+    {key: {key: [1]} for key in ("a\x85b", "yes", "1_0", "a\nb", "\u2028", " spaced ", "?", "- a", "<<")},
     {"numbers": ["10", "1e3", "0x1f", "1_000"], "text": "a: b\nc\n", "odd": " x\t", "none": None},
 ]
 

@@ -13,7 +13,7 @@ from crossdock.model.errors import Misconfigured, StoreUnavailable
 from crossdock.store import Store, open_store
 from crossdock.store.accept import Accepted
 from crossdock.store.claims import Claim
-from crossdock.store.database import one_moment, open_database
+from crossdock.store.database import open_database
 from crossdock.store.inspect import inspect_database
 from crossdock.store.migrate import LATEST_REVISION, current_revision
 from crossdock.store.patience import until_recorded
@@ -69,12 +69,8 @@ async def test_what_is_read_at_one_moment_leaves_no_session_behind_that_does_so(
     def isolation(connection: Connection) -> str:
         return str(connection.execute(text("SHOW transaction_isolation")).scalar_one())
 
-    def inside(connection: Connection) -> str:
-        with one_moment(connection):
-            return isolation(connection)
-
     async with open_store(bouncer.url(name)) as store:
-        assert {await store.read(inside) for _ in range(5)} == {"repeatable read"}
+        assert {await store.read_at_once(isolation) for _ in range(5)} == {"repeatable read"}
         assert {await store.read(isolation) for _ in range(5)} == {"read committed"}
 
 

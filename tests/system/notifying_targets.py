@@ -13,6 +13,7 @@ from typing import Any
 from standardwebhooks import Webhook as Oracle
 
 from crossdock.model.time import format_instant
+from crossdock.notices.payload import MAX_CHANGES
 from tests.outbound.system import System
 from tests.support.program import Program
 from tests.support.sink import Answer, Received, Sink
@@ -40,18 +41,21 @@ PAGER_TEMPLATE = '{"routing_key": "{{ secrets.routing_key }}", "dedup_key": "{{ 
 
 
 def read_plain(body: Any) -> Any:
-    """What a body without a template tells."""
-    return [
+    """What a body without a template tells: how many changes did not fit, and the others."""
+    told = [
         [one["event_time"], one["id"], one["status"], one["previous_status"], [list(i.values()) for i in one["issues"]]]
         for one in body["changes"]
     ]
+    return [body["changes_left_out"], told]
 
 
 def plain(changes: Sequence[Change]) -> Any:
-    return [
+    shown = changes[-MAX_CHANGES:]
+    told = [
         [format_instant(one.at), one.integration, one.status, one.previous, [list(issue) for issue in one.issues]]
-        for one in changes
+        for one in shown
     ]
+    return [len(changes) - len(shown), told]
 
 
 def seed(changes: Sequence[Change]) -> Any:

@@ -156,14 +156,14 @@ class Connections:
 
     async def stored(self, actor: Actor, connection_id: str) -> StoredConnection:
         """The connection as it is stored; NotFound when the workspace has none of this id."""
-        found = await self._ports.store.read(connection_by_id, actor.workspace_id, connection_id)
+        found = await self._ports.store.read_at_once(connection_by_id, actor.workspace_id, connection_id)
         if found is None:
             raise _not_found(connection_id)
         return found
 
     async def all_stored(self, actor: Actor) -> list[StoredConnection]:
         """All connections of the workspace by name."""
-        return await self._ports.store.read(workspace_connections, actor.workspace_id)
+        return await self._ports.store.read_at_once(workspace_connections, actor.workspace_id)
 
     async def all_uses(self, actor: Actor) -> dict[str, tuple[Use, ...]]:
         """Who uses the connections of the workspace, by their names."""

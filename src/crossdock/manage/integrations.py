@@ -184,7 +184,9 @@ class Integrations:
 
     async def stored(self, actor: Actor, integration_id: str) -> StoredIntegration:
         """The integration as it is stored; NotFound when the workspace has none of this id."""
-        found = await self._ports.store.read(integration_by_id, actor.workspace_id, integration_id, self._ports.now())
+        found = await self._ports.store.read_at_once(
+            integration_by_id, actor.workspace_id, integration_id, self._ports.now()
+        )
         if found is None:
             raise _not_found(integration_id)
         return found
@@ -194,7 +196,7 @@ class Integrations:
 
     async def all_stored(self, actor: Actor) -> list[StoredIntegration]:
         """All integrations of the workspace by name, with their workflows."""
-        return await self._ports.store.read(workspace_integrations, actor.workspace_id, self._ports.now())
+        return await self._ports.store.read_at_once(workspace_integrations, actor.workspace_id, self._ports.now())
 
     async def rules(self, actor: Actor) -> Rules:
         """What documents of the actor's workspace have to keep to, by the connections that it has now."""

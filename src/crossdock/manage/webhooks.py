@@ -188,14 +188,14 @@ class Webhooks:
 
     async def stored(self, actor: Actor, webhook_id: str) -> StoredWebhook:
         """The webhook as it is stored; NotFound when the workspace has none of this id."""
-        found = await self._ports.store.read(webhook_by_id, actor.workspace_id, webhook_id)
+        found = await self._ports.store.read_at_once(webhook_by_id, actor.workspace_id, webhook_id)
         if found is None:
             raise _not_found(webhook_id)
         return found
 
     async def all_stored(self, actor: Actor) -> list[StoredWebhook]:
         """All notification webhooks of the workspace by name."""
-        return await self._ports.store.read(workspace_webhooks, actor.workspace_id)
+        return await self._ports.store.read_at_once(workspace_webhooks, actor.workspace_id)
 
     async def names(self, actor: Actor) -> dict[str, str]:
         """The names of the integrations that filters may name, by id."""

@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any, TypeVar
 
+from sqlalchemy import Connection
+
 from crossdock.store.apart import CLOSE_SECONDS, Apart
 from crossdock.store.database import (
     READ_SECONDS,
@@ -22,6 +24,7 @@ from crossdock.store.database import (
     LockFile,
     count_statements,
     lock_file,
+    one_moment,
     open_database,
 )
 from crossdock.store.migrate import migrate
@@ -109,6 +112,15 @@ class Store:
         self._reading.add(reading)
         reading.add_done_callback(self._reading.discard)
         return await asyncio.wrap_future(reading)
+
+    async def read_at_once(self, query: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """As `read`, and all that `query` asks sees the database at one moment: a row and its secrets, for example."""
+
+        def ask(connection: Connection) -> T:
+            with one_moment(connection):
+                return query(connection, *arguments, **named)
+
+        return await self.read(ask)
 
     async def write(self, change: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """`change(connection, ...)` in a transaction of its own, committed when this returns."""

@@ -8,7 +8,6 @@ from sqlalchemy import Connection
 
 from crossdock.store.configuration import configuration_number, workspaces
 from crossdock.store.connections import ConnectionRow, all_connections
-from crossdock.store.database import one_moment
 from crossdock.store.integrations import IntegrationRow, all_integrations
 from crossdock.store.keys import KeyRow, all_keys
 from crossdock.store.secrets import SecretRow, all_secrets
@@ -29,18 +28,15 @@ class LiveConfiguration:
 
 
 def read_live_configuration(connection: Connection) -> LiveConfiguration:
-    """The whole configuration at one moment.
-
-    Not statement by statement: a row that is read beside the secrets of another moment would be taken for what its
-    revision says, and be kept.
+    """The whole configuration. To be read at once: a row that comes with the secrets of another moment would be taken
+    for what its revision says, and be kept.
     """
-    with one_moment(connection):
-        return LiveConfiguration(
-            number=configuration_number(connection),
-            workspaces=workspaces(connection),
-            integrations=all_integrations(connection),
-            keys=all_keys(connection),
-            secrets=all_secrets(connection),
-            connections=all_connections(connection),
-            webhooks=all_webhooks(connection),
-        )
+    return LiveConfiguration(
+        number=configuration_number(connection),
+        workspaces=workspaces(connection),
+        integrations=all_integrations(connection),
+        keys=all_keys(connection),
+        secrets=all_secrets(connection),
+        connections=all_connections(connection),
+        webhooks=all_webhooks(connection),
+    )
