@@ -248,7 +248,10 @@ class Settings(BaseSettings):
         "only those that Python needs.",
     )
     queue_limit: int = Field(
-        100_000, ge=1, description="Unfinished runs from which on calls are answered 503 with Retry-After."
+        100_000,
+        ge=1,
+        description="Runs of one integration from which on its calls are answered 503 with Retry-After. Counted are "
+        "those outside of lanes that wait for a free slot or their next attempt, and all in lanes that have not ended.",
     )
     demo: bool = Field(False, description="Add examples, a few calls of them, and a sink for their replies.")
 

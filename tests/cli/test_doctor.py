@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from crossdock.clock import system_now
 from crossdock.model.time import later
 from crossdock.settings import load_settings
 from crossdock.store.inspect import DatabaseFacts
+from crossdock.store.migrate import LATEST_REVISION
 from crossdock.vault import load_vault
 from tests.cli.conftest import Command
 
@@ -42,6 +46,8 @@ def test_a_good_database_is_fine() -> None:
         ({"dialect": "postgresql", "durability": "off"}, "durability", "error"),
         ({"revision": None}, "tables", "warning"),
         ({"revision": "0000"}, "tables", "error"),
+        ({"revision": "9999"}, "tables", "error"),
+        ({"revision": "9999", "is_shared": True}, "tables", "warning"),
         ({"exists": False}, "database", "ok"),
     ],
 )
@@ -109,6 +115,38 @@ def test_a_broken_certificate_is_found(crossdock: Command, tmp_path: Path) -> No
 
     assert ended.code == 1
     assert "error    TLS:" in ended.out
+
+
+def upgrade(data: Path, oldest_program: str) -> None:
+    """Make the tables those of a newer program that shares them with programs from `oldest_program` on."""
+    said = json.dumps({"tables": "9999", "oldest_program": oldest_program})
+    with closing(sqlite3.connect(data / "crossdock.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999', compatible = ?", (said,))
+
+
+def test_in_the_middle_of_an_upgrade_doctor_warns_and_looks_at_the_work(crossdock: Command, tmp_path: Path) -> None:
+    crossdock("migrate", "--data", tmp_path)
+    upgrade(tmp_path, oldest_program=LATEST_REVISION)
+
+    ended = crossdock("doctor", "--data", tmp_path, "--json")
+
+    found = {finding["subject"]: finding for finding in ended.json}
+    assert ended.code == 0
+    assert found["tables"]["grade"] == "warning"
+    assert "finish the upgrade" in found["tables"]["advice"]
+    assert {"nodes", "unfinished work"} <= found.keys()
+
+
+def test_tables_that_are_too_new_are_an_error_for_doctor(crossdock: Command, tmp_path: Path) -> None:
+    crossdock("migrate", "--data", tmp_path)
+    upgrade(tmp_path, oldest_program="9999")
+
+    ended = crossdock("doctor", "--data", tmp_path, "--json")
+
+    found = {finding["subject"]: finding for finding in ended.json}
+    assert ended.code == 1
+    assert found["tables"]["grade"] == "error"
+    assert "start the newer version" in found["tables"]["advice"]
 
 
 def test_migrate_makes_the_tables_once(crossdock: Command, tmp_path: Path) -> None:

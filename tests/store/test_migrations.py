@@ -84,7 +84,8 @@ VALUES: dict[str, Any] = {
     "state": "queued",
     "workflow_number": 1, "accepted_at": 1, "due_at": 1, "attempts": 0, "losses": 0, "cancel_requested": False,
     "key": "k", "last_sequence": 1, "last_used_at": 1, "host": "h", "pid": 1, "version": "1", "started_at": None,
-    "heartbeat_at": 1, "position": 0, "steps": "[]", "kind": "reply", "created_at": 1, "expires_at": None,
+    "heartbeat_at": 1, "dormant": False, "position": 0, "roles": "run", "address": "", "is_leaving": False,
+    "stance": "", "clock_skew": 0, "key_ids": "", "hears": True, "lease_seconds": 10, "steps": "[]", "kind": "reply", "created_at": 1, "expires_at": None,
 }  # fmt: skip
 WRITTEN = ("event", "run", "journal", "lane", "delivery", "node")
 
@@ -248,6 +249,15 @@ STORED: dict[str, dict[str, float]] = {
     "api_key": {"fillfactor": 70, "autovacuum_vacuum_threshold": 200},
     "rejection": {"fillfactor": 70, "autovacuum_vacuum_threshold": 200},
     "bulk_job": {"fillfactor": 70, "autovacuum_vacuum_threshold": 200},
+    "outcome": {"autovacuum_vacuum_threshold": 200},
+    "health": {"fillfactor": 50, "autovacuum_vacuum_threshold": 200},
+    "health_issue": {"fillfactor": 70, "autovacuum_vacuum_threshold": 200},
+    "told": {"fillfactor": 70, "autovacuum_vacuum_threshold": 200},
+    "held_notice": {"autovacuum_vacuum_threshold": 200},
+    "webhook_record": {"fillfactor": 50, "autovacuum_vacuum_threshold": 200},
+    "traffic": {"fillfactor": 70, "autovacuum_vacuum_threshold": 200},
+    "session": {"fillfactor": 70, "autovacuum_vacuum_threshold": 200},
+    "sign_in_failure": {"autovacuum_vacuum_threshold": 200},
 }
 
 

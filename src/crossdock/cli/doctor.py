@@ -87,12 +87,13 @@ def _judge_revision(facts: DatabaseFacts) -> Finding:
         return Finding("tables", "ok", f"revision {facts.revision}")
     if facts.revision is None:
         return Finding("tables", "warning", "there are none yet", "`crossdock migrate` or the first start makes them")
-    return Finding(
-        "tables",
-        "error",
-        f"revision {facts.revision}, but this program works with {facts.latest_revision}",
-        "run `crossdock migrate`; if the database comes from a newer version, start that one",
-    )
+    words = f"revision {facts.revision}, but this program works with {facts.latest_revision}"
+    if facts.is_shared:
+        words = f"revision {facts.revision} is a newer version's; this program ({facts.latest_revision}) may share it"
+        return Finding("tables", "warning", words, "finish the upgrade: run the newer version everywhere")
+    if facts.revision > facts.latest_revision:
+        return Finding("tables", "error", words, "start the newer version that made them, or restore a backup")
+    return Finding("tables", "error", words, "run `crossdock migrate`")
 
 
 def judge_clock(facts: DatabaseFacts, now: Instant, folder_time: Instant | None) -> Iterator[Finding]:

@@ -72,7 +72,7 @@ def migrate(database: Database = None, data: Data = None, config: Config = None)
     """Bring the database's tables to this version. `serve` does it too; this is for doing it apart."""
     settings = settings_of(config, database=database, data=data)
     from crossdock.store.database import lock_file, open_database
-    from crossdock.store.migrate import current_revision, latest_revision
+    from crossdock.store.migrate import current_revision
     from crossdock.store.migrate import migrate as bring_up_to_date
 
     opened = open_database(settings.database_url, settings.secret("database_direct"))
@@ -83,11 +83,12 @@ def migrate(database: Database = None, data: Data = None, config: Config = None)
         with opened.reading() as connection:
             before = current_revision(connection)
         bring_up_to_date(opened)
+        with opened.reading() as connection:
+            after = current_revision(connection)
     finally:
         opened.dispose()
         if lock is not None:
             lock.release()
-    after = latest_revision()
     typer.echo(f"Already at {after}." if before == after else f"Migrated from {before or 'nothing'} to {after}.")
 
 

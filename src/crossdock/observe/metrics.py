@@ -115,9 +115,18 @@ RUN_QUEUE = MetricSpec(
     "From acceptance of the call to the first start of its run.",
     bounds=SECONDS,
 )
-UNFINISHED = MetricSpec("crossdock_runs_unfinished", "gauge", "Runs that have not ended yet.", ("integration",))
+UNFINISHED = MetricSpec(
+    "crossdock_runs_unfinished",
+    "gauge",
+    "Runs outside of lanes that wait for a free slot or their next attempt, and all runs in lanes that have not ended; "
+    "counted up to the setting queue_limit.",
+    ("integration",),
+)
 OLDEST_AGE = MetricSpec(
-    "crossdock_oldest_run_age_seconds", "gauge", "How long the oldest unfinished run has waited.", ("integration",)
+    "crossdock_oldest_run_age_seconds",
+    "gauge",
+    "How long ago the call of the oldest run that crossdock_runs_unfinished counts was accepted.",
+    ("integration",),
 )
 BLOCKED_LANES = MetricSpec(
     "crossdock_lanes_blocked", "gauge", "Lanes whose head waits for an operator.", ("integration",)

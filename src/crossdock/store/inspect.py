@@ -19,7 +19,7 @@ from crossdock.store import schema
 from crossdock.store.database import Database, Dialect, open_database, parse_url, sqlite_module
 from crossdock.store.fleet import Backlog, SeenNode, count_unfinished, leases_by_node, see_nodes
 from crossdock.store.inspect_server import ServerFacts, inspect_server
-from crossdock.store.migrate import current_revision, lacking_indexes, latest_revision
+from crossdock.store.migrate import current_revision, lacking_indexes, latest_revision, may_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +56,18 @@ class DatabaseFacts:
     clock: Instant | None = None
     revision: str | None = None
     latest_revision: str = ""
+    is_shared: bool = False
+    """The tables are those of a newer version, which lets this one work with them, as in a rolling upgrade."""
     holder: str | None = None
     """The process that has the database open (SQLite)."""
     installation: Installation | None = None
-    """None where the tables are missing, or not those of this version."""
+    """None where the tables are missing, or neither those of this version nor shared with it."""
     server: ServerFacts | None = None
     """What PostgreSQL tells of itself."""
     is_pooled: bool = False
     """A pooler lends the connections out for one transaction each, and nobody named a way past it."""
     lacking: tuple[str, ...] = ()
-    """Indexes that are not there."""
+    """Indexes that are not there. Empty where the tables are shared: only the newer version knows what they need."""
 
 
 def inspect_database(url: str, now: Instant, direct: str | None = None) -> DatabaseFacts:
@@ -101,6 +103,7 @@ def _ask(database: Database, facts: DatabaseFacts, now: Instant) -> DatabaseFact
         with database.reading() as connection:
             revision = current_revision(connection)
             is_up_to_date = revision == latest_revision()
+            is_shared = revision is not None and may_share(connection, revision)
             return DatabaseFacts(
                 facts.dialect,
                 facts.place,
@@ -109,8 +112,9 @@ def _ask(database: Database, facts: DatabaseFacts, now: Instant) -> DatabaseFact
                 clock=_clock(connection, facts.dialect),
                 revision=revision,
                 latest_revision=latest_revision(),
+                is_shared=is_shared,
                 holder=facts.holder,
-                installation=_installation(connection, now) if is_up_to_date else None,
+                installation=_installation(connection, now) if is_up_to_date or is_shared else None,
                 server=inspect_server(connection) if facts.dialect == "postgresql" else None,
                 is_pooled=database.is_pooled(connection) and not database.direct_is_given,
                 lacking=tuple(lacking_indexes(connection)) if is_up_to_date else (),

@@ -30,7 +30,7 @@ from crossdock.store.outages import contention, is_unavailable
 
 LATEST_REVISION = "0005"
 """The last migration in `migrations/versions`."""
-OLDEST_PROGRAM = "0002"
+OLDEST_PROGRAM = "0004"
 """The latest revision that a program has to know, at least, to work with these tables."""
 RETIRED_INDEXES = ("run_waiting",)
 """Indexes that no statement uses any more."""
@@ -53,7 +53,8 @@ def migrate(database: Database) -> None:
             elif current != LATEST_REVISION:
                 _migrate(connection, database)
             if database.dialect == "postgresql":
-                _complete_indexes(connection, database)
+                if current is None or current <= LATEST_REVISION:  # which indexes newer tables need, others know
+                    _complete_indexes(connection, database)
                 _check_rights(connection)
     except DBAPIError as error:
         raise _explained(error, database) from error
@@ -100,12 +101,17 @@ class _Compatible(msgspec.Struct):
     oldest_program: str
 
 
-def _check_newer(connection: Connection, current: str) -> None:
-    """Whether this program may go on with tables of a newer one, as in the middle of a rolling upgrade."""
-    has_words = _has_column(connection, "alembic_version", "compatible")
-    value = connection.exec_driver_sql("SELECT compatible FROM alembic_version").scalar() if has_words else None
+def may_share(connection: Connection, current: str) -> bool:
+    """Whether this program may work with tables of a newer one, as in the middle of a rolling upgrade."""
+    if current <= LATEST_REVISION or not _has_column(connection, "alembic_version", "compatible"):
+        return False
+    value = connection.exec_driver_sql("SELECT compatible FROM alembic_version").scalar()
     said = msgspec.json.decode(value, type=_Compatible) if value else None
-    if said is None or said.tables != current or said.oldest_program > LATEST_REVISION:
+    return said is not None and said.tables == current and said.oldest_program <= LATEST_REVISION
+
+
+def _check_newer(connection: Connection, current: str) -> None:
+    if not may_share(connection, current):
         raise Misconfigured(
             f"the database was written by a newer Crossdock (revision {current}, this program knows "
             f"{LATEST_REVISION}); start that version, or restore a backup"
