@@ -199,6 +199,22 @@ def test_labels_that_an_alert_speaks_of_are_left_by_its_expression() -> None:
             assert spoken <= left, rule["alert"]
 
 
+def test_an_alert_of_deliveries_says_whether_it_is_of_replies_or_of_notifications() -> None:
+    told_by = {"crossdock_deliveries_finished_total": "kind", "crossdock_deliveries_overdue_seconds": "integration"}
+    asked = [selector for rule in RULES for selector in selectors(rule["expr"]) if selector.name in told_by]
+
+    assert len(asked) == 5
+    assert all(told_by[selector.name] in selector.matched for selector in asked)
+
+
+def test_the_guide_says_how_to_add_up_each_gauge() -> None:
+    section = GUIDE.partition("### Adding up over nodes")[2].partition("\n#")[0]
+    told = [name.removesuffix("...") for name in re.findall(r"`(crossdock_\w+(?:\.\.\.)?)`", section)]
+    gauges = {spec.name for spec in observe.METRICS if spec.kind == "gauge"} - {"crossdock_info"}
+
+    assert {gauge for gauge in gauges if not gauge.startswith(tuple(told))} == set()
+
+
 def test_the_guide_says_what_to_do_for_each_alert() -> None:
     told = set(re.findall(r"^\| `(Crossdock\w+)` \|", GUIDE, re.MULTILINE))
 
