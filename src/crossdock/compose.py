@@ -1,8 +1,8 @@
 """The only place where concrete parts meet: Settings become a running Node.
 
-Start: lock and migrate the database, take over what a dead process left, read the configuration, begin to work, then
-listen, and load the API beside the first calls. Stop is the same in reverse: stop listening, finish the calls in flight, finish or hand back running work,
-record what waits, leave.
+Start: lock and migrate the database, take over what a dead process left, read the configuration, begin to work, listen,
+and load the API beside the first calls. Stop is the same in reverse: stop listening, finish the calls in flight, finish
+or hand back running work, record what waits, leave.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def _add_people(connection: Connection, now: Instant) -> None:
 def _session(login: str, user_id: str, workspace_id: str, now: Instant) -> dict[str, Any]:
     return {
         "hash": hashlib.sha256(cookie_of(login).encode()).digest(),
-        "kind": "browser",
+        "kind": "user",
         "workspace_id": workspace_id,
         "created_at": now,
         "expires_at": now + 12 * 3600 * SECOND,

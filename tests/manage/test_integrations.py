@@ -111,6 +111,25 @@ async def test_a_secret_header_keeps_its_value_beside_a_new_one(desk: Desk) -> N
     assert dict(reply.headers) == {"Authorization": "Bearer abc", "X-Site": "12", "X-Token": "new"}
 
 
+@pytest.mark.parametrize("url", ["https://evil.example/reply", "https://erp.example:8443/"])
+async def test_a_kept_secret_header_goes_nowhere_else(desk: Desk, url: str) -> None:
+    reply = {"url": "https://erp.example/reply", "headers": {"Authorization": "Bearer abc"}}
+    created = await desk.integrations.create(desk.alice, trigger(reply=reply))
+
+    for patch in ({"url": url}, {"url": url, "headers": {"Authorization": "[set]"}}):
+        with pytest.raises(Invalid) as error:
+            await desk.integrations.change(desk.alice, created["id"], {"reply": patch})
+        words = "has to be written again: it was kept for https://erp.example and goes nowhere else"
+        assert wrong(error) == {"reply.headers.authorization": words}
+
+    elsewhere = {"url": url, "headers": {"Authorization": "Bearer new"}}
+    await desk.integrations.change(desk.alice, created["id"], {"reply": elsewhere})
+    moved = desk.catalog.snapshot.by_id[created["id"]].reply
+    assert moved is not None
+    assert dict(moved.headers) == {"Authorization": "Bearer new"}
+    await desk.integrations.change(desk.alice, created["id"], {"reply": {"url": f"{url}?same=place"}})
+
+
 async def test_a_secret_header_without_a_value_to_keep_is_refused(desk: Desk) -> None:
     with pytest.raises(Invalid) as error:
         await desk.integrations.create(

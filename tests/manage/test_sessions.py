@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import Connection, select
 
 from crossdock.manage.sessions import (
     IDLE_SECONDS,
@@ -12,6 +13,7 @@ from crossdock.manage.sessions import (
 from crossdock.model.errors import NotFound
 from crossdock.store import schema
 from crossdock.store.people import set_role
+from crossdock.store.sessions import BROWSER
 from tests.support.door import HERE, PASSWORD, Door, disable, remove, rows_of
 from tests.support.held import HeldClock
 
@@ -29,6 +31,17 @@ async def test_a_session_ends_when_it_is_not_used(door: Door, clock: HeldClock) 
 
     clock.advance(1)
     assert await door.sessions.recognise(begun.text) is None
+
+
+async def test_programs_from_before_there_were_users_find_nobody_signed_in(door: Door) -> None:
+    """They took whoever had a session of the kind `browser` for an admin."""
+    await door.first()
+
+    def kinds(connection: Connection) -> set[str]:
+        return set(connection.execute(select(schema.session.c.kind)).scalars())
+
+    assert await door.store.read(kinds) == {BROWSER}
+    assert BROWSER != "browser"
 
 
 async def test_a_session_ends_after_a_week_of_use(door: Door, clock: HeldClock) -> None:

@@ -325,7 +325,7 @@ class KillingStore:
         self._store = store
         self._at = at
         self._committed = committed
-        self.read = store.read
+        self.read, self.read_at_once = store.read, store.read_at_once
 
     async def write(self, change: Any, *arguments: Any, **named: Any) -> Any:
         self._at -= 1

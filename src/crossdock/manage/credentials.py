@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from crossdock.manage.authentication import WrittenSecrets
 from crossdock.manage.fields import SET
 from crossdock.manage.refusals import invalid
-from crossdock.manage.saving import Difference
+from crossdock.manage.saving import Difference, kept_elsewhere
 from crossdock.manage.secrets import seal, unseal
 from crossdock.model.errors import FieldError
 from crossdock.store.secrets import CREDENTIALS, SecretRow
@@ -67,8 +67,8 @@ def complete_secrets(subject: str, written: WrittenSecrets, kept: KeptSecrets) -
             complete[key] = given
         elif key in kept.values and (moved is None or key in kept.stays_here):
             complete[key] = kept.values[key]
-        elif key in kept.values:
-            errors.append(FieldError(name, f"has to be written again: it was kept for {moved} and goes nowhere else"))
+        elif moved is not None and key in kept.values:
+            errors.append(FieldError(name, kept_elsewhere(moved)))
         elif kept.trouble is not None:
             errors.append(FieldError(name, f"can't be kept: {kept.trouble}"))
         else:

@@ -19,6 +19,7 @@ from crossdock.model.errors import FieldError
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant
 from crossdock.model.workflow import connections_named
+from crossdock.outbound.urls import origin_of
 from crossdock.store.integrations import IntegrationChange, IntegrationRow, StoredIntegration
 from crossdock.store.secrets import SecretRow
 from crossdock.vault import Vault, VaultError, new_signing_secret
@@ -85,7 +86,7 @@ class Drafting:
         if document.get("type") not in (None, stored.row.type):
             raise invalid("the integration", (FieldError("type", f"can't be changed; it is {stored.row.type}"),))
         draft = read_document(document, self._rules_for(stored))
-        secrets = self._sealed(draft, stored.row.id, stored.secrets, dropped)
+        secrets = self._sealed(draft, stored.row.id, stored.secrets, dropped, _moved_from(stored, draft))
         gone = tuple(sorted({*dropped, *self._unused_headers(draft, stored)} & stored.secrets.keys()))
         changes_workflow = draft.workflow is not None and draft.workflow != stored.workflow
         row = replace(
@@ -122,10 +123,15 @@ class Drafting:
         return Rules(compile_changed, check_changed, self.rules.connections)
 
     def _sealed(
-        self, draft: Draft, owner_id: str, kept: Mapping[str, SecretRow], dropped: Collection[str]
+        self,
+        draft: Draft,
+        owner_id: str,
+        kept: Mapping[str, SecretRow],
+        dropped: Collection[str],
+        moved_from: str | None = None,
     ) -> tuple[SecretRow, ...]:
         """The secrets that have to be written: those that are new or differ from what is kept."""
-        headers = self._complete_headers(draft, kept)
+        headers = self._complete_headers(draft, kept, moved_from)
         given = {
             PLATFORM_TOKEN: draft.platform_token.encode() if draft.platform_token is not None else None,
             BASIC_PASSWORD: draft.basic_password.encode() if draft.basic_password is not None else None,
@@ -139,14 +145,20 @@ class Drafting:
             if value is not None and (name not in kept or not self._is_same(kept[name], value))
         )
 
-    def _complete_headers(self, draft: Draft, kept: Mapping[str, SecretRow]) -> dict[str, str]:
-        """The secret headers, with the kept value where the document says `[set]`."""
+    def _complete_headers(self, draft: Draft, kept: Mapping[str, SecretRow], moved_from: str | None) -> dict[str, str]:
+        """The secret headers, with the kept value where the document says `[set]`: it goes to no other place, because
+        whoever changes the address could not read it.
+        """
         if SET not in draft.secret_headers.values():
             return dict(draft.secret_headers)
         known = self._known_headers(kept)
-        missing = [name for name, value in draft.secret_headers.items() if value == SET and name not in known]
-        if missing:
-            errors = [FieldError(f"reply.headers.{name}", "has no value to keep; write it") for name in missing]
+        errors = []
+        for name, value in draft.secret_headers.items():
+            if value == SET and name not in known:
+                errors.append(FieldError(f"reply.headers.{name}", "has no value to keep; write it"))
+            elif value == SET and moved_from is not None:
+                errors.append(FieldError(f"reply.headers.{name}", kept_elsewhere(moved_from)))
+        if errors:
             raise invalid("the integration", errors)
         return {name: known[name] if value == SET else value for name, value in draft.secret_headers.items()}
 
@@ -167,6 +179,20 @@ class Drafting:
 
     def _unused_headers(self, draft: Draft, stored: StoredIntegration) -> tuple[str, ...]:
         return () if draft.secret_headers or REPLY_HEADERS not in stored.secrets else (REPLY_HEADERS,)
+
+
+def _moved_from(stored: StoredIntegration, draft: Draft) -> str | None:
+    """Where replies went so far, if they are to go somewhere else."""
+    before, after = stored.row.document.get("reply"), draft.settings["reply"]
+    if before is None or after is None:
+        return None
+    went = origin_of(before["url"])
+    return went if went != origin_of(after["url"]) else None
+
+
+def kept_elsewhere(place: str) -> str:
+    """What is told of a secret that was to be kept although it would go to another place."""
+    return f"has to be written again: it was kept for {place} and goes nowhere else"
 
 
 def _check_credentials(draft: Draft, present: Collection[str]) -> None:

@@ -26,7 +26,7 @@ from crossdock.manage.paging import Page, check_limit, cut_page, read_text_curso
 from crossdock.manage.passwords import Passwords, check_password
 from crossdock.manage.refusals import invalid
 from crossdock.manage.user_entries import TellOfUser
-from crossdock.model.errors import FieldError, NotFound, StoreUnavailable, TooMany
+from crossdock.model.errors import Conflict, FieldError, NotFound, StoreUnavailable, TooMany
 from crossdock.model.outcome import Json
 from crossdock.model.time import Instant, format_instant, later, seconds_between
 from crossdock.store.audit import AuditEntry, audited
@@ -286,7 +286,9 @@ class Sessions:
         text, now = secrets.token_urlsafe(32), self._now()
         seconds = INVITATION_SECONDS if stored.row.password_hash is None else RESET_SECONDS
         end = later(now, seconds)
-        await self._store.write(audited(add_user_link, lambda _: tell(end)), _digest(text), stored, now, end)
+        keep = audited(add_user_link, lambda landed: tell(end) if landed else None)
+        if not await self._store.write(keep, _digest(text), stored, now, end):
+            raise Conflict("the user was disabled or deleted in the same moment; look at the users again")
         return sign_in_path(text), end
 
     async def purpose(self, link: str) -> Purpose | None:

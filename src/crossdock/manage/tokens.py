@@ -6,6 +6,7 @@ so their plain SHA-256 is stored, and compared in constant time.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class Tokens:
         self._signals = signals or Signals()
         self._used: dict[str, Instant] = {}
         self._number = -1
+        self._reloading = asyncio.Lock()
         self._admins = {
             hash_credential(admin.text): Actor(admin.name, admin.workspace_id, admin.workspace, "admin")
             for admin in admins
@@ -68,10 +70,11 @@ class Tokens:
 
     async def reload(self) -> None:
         """Read all tokens again; to be called at start."""
-        # the number first: what changes after it was read brings another reload
-        number = await self._store.read(configuration_number)
-        self._tokens = {row.hash: row for row in await self._store.read(all_tokens)}
-        self._number = number
+        async with self._reloading:  # the one that read first must not be the last to say what there is
+            # the number first: what changes after it was read brings another reload
+            number = await self._store.read(configuration_number)
+            self._tokens = {row.hash: row for row in await self._store.read(all_tokens)}
+            self._number = number
 
     async def reload_if_changed(self) -> bool:
         """Read all tokens again when the configuration was changed since the last time, by whatever node."""

@@ -1,6 +1,7 @@
 """Going through events from the oldest to the newest, bite by bite: what bulk jobs live on.
 
-A bite looks at a bounded number of rows, however rare its matches are, so that no reader is kept for long.
+A bite looks at a bounded number of rows, however rare its matches are, so that no reader is kept for long. It is to be
+read at once: where retention deletes rows between two of its looks, others would be passed over.
 """
 
 from __future__ import annotations

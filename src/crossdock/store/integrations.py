@@ -108,7 +108,8 @@ def save_integration(
 
 def delete_integration(connection: Connection, workspace_id: str, integration_id: str) -> bool:
     """Forget the integration with its keys, workflows and secrets; its events stay until their time is over."""
-    if not integration_exists(connection, workspace_id, integration_id):
+    own = select(integration.c.id).where(integration.c.workspace_id == workspace_id, integration.c.id == integration_id)
+    if connection.execute(own.with_for_update()).first() is None:  # locked: a save under way may be adding secrets
         return False
     drop_secrets_of(connection, integration_id)
     connection.execute(delete(api_key).where(api_key.c.integration_id == integration_id))

@@ -142,7 +142,7 @@ def _prepare_writer(connection: Any, record: ConnectionPoolEntry) -> None:
 
 def _prepare_reader(connection: Any, record: ConnectionPoolEntry) -> None:
     """Reads only, bounded in time."""
-    settings = {name: _TIMEOUTS[name] for name in ("lock_timeout", "statement_timeout")} | _PLANNING
+    settings = _TIMEOUTS | _PLANNING
     _settle(connection, record, "1")
     _tell(connection, record, {**settings, "default_transaction_read_only": "on"})
     if record.info[IS_SHARED]:  # else each statement is a transaction by itself, which saves two round trips

@@ -68,12 +68,14 @@ def seal_all_again(connection: Connection, seal_again: Callable[[SecretRow], Sec
 
     What `seal_again` raises undoes all of it: secrets are never left half under one key and half under another.
     """
-    rows = all_secrets(connection)
+    # locked: what another node writes in the meantime must not be overwritten with what was there before
+    found = connection.execute(select(secret).order_by(secret.c.owner_id, secret.c.name).with_for_update())
+    rows = [SecretRow(row.owner_id, row.name, row.key_id, row.sealed) for row in found]
     for row in rows:
         sealed = seal_again(row)
         connection.execute(
             update(secret)
-            .where(secret.c.owner_id == row.owner_id, secret.c.name == row.name)
+            .where(secret.c.owner_id == row.owner_id, secret.c.name == row.name, secret.c.sealed == row.sealed)
             .values(key_id=sealed.key_id, sealed=sealed.sealed, updated_at=now)
         )
     return len(rows)

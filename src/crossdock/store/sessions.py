@@ -26,7 +26,8 @@ from crossdock.store.people import (
 from crossdock.store.schema import session, user
 
 LINK = "link"
-BROWSER = "browser"
+BROWSER = "user"
+"""Not `browser`, as it was called when sessions had no users: programs of that time would take it for an admin's."""
 
 # --- users ---------------------------------------------------------------------------------------------------------
 
@@ -143,12 +144,16 @@ def add_first_link(connection: Connection, digest: bytes, now: Instant, expires_
     connection.execute(insert(session).values(workspace_id=hold_administration(connection), **values))
 
 
-def add_user_link(connection: Connection, digest: bytes, stored: StoredUser, now: Instant, expires_at: Instant) -> None:
-    """Keep a new link of a user; those that were made before are of no use any more."""
+def add_user_link(connection: Connection, digest: bytes, stored: StoredUser, now: Instant, expires_at: Instant) -> bool:
+    """Keep a new link of a user; those that were made before are of no use any more. False when the user is gone."""
+    held = lock_user(connection, stored.row.id)
+    if held is None or held.row.disabled != stored.row.disabled:
+        return False
     connection.execute(delete(session).where(session.c.user_id == stored.row.id, session.c.kind == LINK))
     workspace_id = stored.memberships[0].workspace_id if stored.memberships else hold_administration(connection)
     values = {"hash": digest, "kind": LINK, "created_at": now, "expires_at": expires_at}
     connection.execute(insert(session).values(workspace_id=workspace_id, user_id=stored.row.id, **values))
+    return True
 
 
 def good_link(connection: Connection, digest: bytes, now: Instant) -> Link | None:

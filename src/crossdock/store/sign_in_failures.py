@@ -16,6 +16,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from crossdock.model.time import Instant, later, seconds_between
 from crossdock.store.schema import session, user
 from crossdock.store.schema import sign_in_failure as failure
+from crossdock.store.sessions import BROWSER
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def is_signed_in_from(connection: Connection, login: str, source_ip: str, now: I
         .join(user, user.c.id == session.c.user_id)
         .where(
             user.c.login == login,
-            session.c.kind == "browser",
+            session.c.kind == BROWSER,
             session.c.source_ip == source_ip,
             session.c.expires_at > now,
         )

@@ -161,7 +161,7 @@ class BulkWork:
         """Find out how many events there are, window by window; one that is paused meanwhile counts again later."""
         total, after, wanted = 0, job.cursor, filter_of(job)
         while await self._store.read(leased_job, job.id, token) is not None:
-            count, after = await self._store.read(count_bite, job.workspace_id, wanted, after=after)
+            count, after = await self._store.read_at_once(count_bite, job.workspace_id, wanted, after=after)
             total += count
             if after is None:
                 await self._store.write(set_total, job.id, token, total)
@@ -170,7 +170,7 @@ class BulkWork:
     async def _take_batch(self, job: BulkJobRow, token: str) -> Reached:
         """Deal with the next events, end the job where there are none, or wait a little where they have to."""
         deed = self._deeds[job.kind]
-        bite = await self._store.read(
+        bite = await self._store.read_at_once(
             bite_of_events,
             job.workspace_id,
             filter_of(job),

@@ -44,6 +44,9 @@ LONG_SECONDS, SHORT_SECONDS = 0.1, 0.03
 RESTING_SHARE = 1
 """How many times as long as it took is rested after a count: half of the writer is everybody else's."""
 
+LOOK_RESTING_SHARE = 20
+"""The same after a look at all unfinished runs, of which there may be very many where lanes are blocked."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Changed:
@@ -131,10 +134,14 @@ class TrafficCount:
     # --- slots that have changed -----------------------------------------------------------------------------------
 
     async def _count_anew(self) -> None:
-        for changed in await self._changed():
+        looked = monotonic()
+        found = await self._changed()
+        took = monotonic() - looked
+        for changed in found:
             began = monotonic()
             await self._count_changed(changed)
             await asyncio.sleep(RESTING_SHARE * (monotonic() - began))
+        await asyncio.sleep(LOOK_RESTING_SHARE * took)
 
     async def _changed(self) -> list[_Changed]:
         """Slots in which runs have ended since they were counted, the newest first."""
