@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tests.support.postgres import OwnServer
 from tests.system.cluster import SHORT_LEASE
+from tests.system.cluster_calling import Load
 from tests.system.cluster_faults import Backends, DatabaseStops, Kills, Zombies
 from tests.system.cluster_report import Statistics
 from tests.system.cluster_rounds import Fault, RoundPlan, play_round
@@ -31,6 +33,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="lease_ttl and heartbeat: PT3S and PT0.5S, or those that Crossdock has by default; "
         f"mixed: the defaults in every {DEFAULT_ROUNDS}th round",
     )
+    parser.add_argument(
+        "--full-load", action="store_true", help="callers that call again as soon as they have their answer"
+    )
     parser.add_argument("--keep", type=Path, help="where the figures are kept; there already: go on with them")
 
 
@@ -40,7 +45,8 @@ def in_rounds(make: Callable[[OwnServer], Fault]) -> Measure:
     async def measure(folder: Path, options: argparse.Namespace, on_fault: OnFault) -> Statistics:
         server = OwnServer(durable=True)
         try:
-            return await play_rounds(folder, options, on_fault, server, make)
+            shape = at_full_load if options.full_load else unchanged
+            return await play_rounds(folder, options, on_fault, server, make, shape)
         finally:
             server.remove()
 
@@ -49,6 +55,11 @@ def in_rounds(make: Callable[[OwnServer], Fault]) -> Measure:
 
 def unchanged(plan: RoundPlan) -> RoundPlan:
     return plan
+
+
+def at_full_load(plan: RoundPlan) -> RoundPlan:
+    """Callers that wait for their answers and call again at once: as many calls as the cluster can carry."""
+    return replace(plan, load=Load(free=0, asking=48, pause_seconds=0.0))
 
 
 async def play_rounds(

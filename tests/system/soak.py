@@ -86,6 +86,7 @@ class SoakReport:
     unclear: int = 0
     lost: list[str] = field(default_factory=list)
     not_succeeded: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
 
@@ -127,8 +128,9 @@ class SoakReport:
             slope, error = self.slope(name)
             if slope - 2 * error > most:
                 climbing.append(f"{name} by {slope:.1f} (± {error:.1f}) in ten minutes")
-        named = {"lost": self.lost, "not_succeeded": self.not_succeeded, "unexpected": self.unexpected}
-        return {name: found[:5] for name, found in {**named, "climbing": climbing}.items() if found}
+        named = {"lost": self.lost, "not_succeeded": self.not_succeeded, "unfinished": self.unfinished}
+        named |= {"unexpected": self.unexpected, "climbing": climbing}
+        return {name: found[:5] for name, found in named.items() if found}
 
 
 def fit(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
@@ -253,6 +255,8 @@ class _Soaking:
             if not await asyncio.to_thread(self._unfinished):
                 break
             await asyncio.sleep(0.2)
+        left = await asyncio.to_thread(self._unfinished)
+        self.report.unfinished = [f"{left} runs have not ended"] if left else []
         await self._check(is_over=True)
         self.report.unclear, self.report.unexpected = self.promises.unclear, self.promises.unexpected
 

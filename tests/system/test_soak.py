@@ -68,10 +68,14 @@ def test_what_climbs_is_named(name: str, by_minute: float):
     assert [told.split()[0] for told in report.problems()["climbing"]] == [name]
 
 
-def test_lost_and_failed_events_are_problems():
-    report = SoakReport(lost=["e1"], not_succeeded=["e2 failed"])
+def test_lost_failed_and_unfinished_events_are_problems():
+    report = SoakReport(lost=["e1"], not_succeeded=["e2 failed"], unfinished=["3 runs have not ended"])
 
-    assert report.problems() == {"lost": ["e1"], "not_succeeded": ["e2 failed"]}
+    assert report.problems() == {
+        "lost": ["e1"],
+        "not_succeeded": ["e2 failed"],
+        "unfinished": ["3 runs have not ended"],
+    }
 
 
 def test_line_is_the_one_of_least_squares():
