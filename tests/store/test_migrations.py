@@ -85,7 +85,8 @@ VALUES: dict[str, Any] = {
     "workflow_number": 1, "accepted_at": 1, "due_at": 1, "attempts": 0, "losses": 0, "cancel_requested": False,
     "key": "k", "last_sequence": 1, "last_used_at": 1, "host": "h", "pid": 1, "version": "1", "started_at": None,
     "heartbeat_at": 1, "dormant": False, "position": 0, "roles": "run", "address": "", "is_leaving": False,
-    "stance": "", "clock_skew": 0, "key_ids": "", "hears": True, "lease_seconds": 10, "steps": "[]", "kind": "reply", "created_at": 1, "expires_at": None,
+    "stance": "", "clock_skew": 0, "key_ids": "", "hears": True, "lease_seconds": 10,
+    "steps": "[]", "kind": "reply", "created_at": 1, "expires_at": None,
 }  # fmt: skip
 WRITTEN = ("event", "run", "journal", "lane", "delivery", "node")
 

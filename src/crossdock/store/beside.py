@@ -72,9 +72,13 @@ def _prepare(database: Database) -> None:
     if revision == latest_revision():
         return
     if revision is not None:
+        advice = (
+            "use the newer version's program"
+            if revision > latest_revision()
+            else "start this version's server, or run `crossdock migrate`, and try again"
+        )
         raise Misconfigured(
-            f"the tables are at revision {revision}, but this program works with {latest_revision()}; start this "
-            "version's server, or run `crossdock migrate`, and try again"
+            f"the tables are at revision {revision}, but this program works with {latest_revision()}; {advice}"
         )
     lock = lock_file(database)
     try:
