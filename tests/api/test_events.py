@@ -281,6 +281,22 @@ async def test_the_head_of_a_lane_is_skipped_parked_or_retried(api: Api) -> None
     assert (await api.call("POST", f"{place}/{lane['id']}/retry", who="bob")).status == 409
 
 
+async def test_a_decision_about_another_head_than_the_lanes_is_refused(api: Api) -> None:
+    made = await api.make(trigger={"ordered_delivery": True, "ordering_key": "{{ body.a }}"})
+    lane = f"/api/v1/integrations/{made['id']}/lanes/1"
+    heads = [await api.story.block(made["id"], "1"), await api.story.receive(made["id"], lane="1")]
+    meant = {"event_id": heads[0]}
+
+    first = await api.call("POST", f"{lane}/skip", meant, who="bob")
+    late = [await api.call("POST", f"{lane}/{deed}", meant, who="bob") for deed in ("skip", "park", "retry")]
+
+    assert (first.status, first.json["event_id"]) == (200, heads[0])
+    assert [answer.status for answer in late] == [409, 409, 409]
+    assert f"{heads[0]} is not the head of the lane 1 now: its head is {heads[1]}" in late[0].json["detail"]
+    assert (await show(api, heads[1]))["status"] == "queued"
+    assert (await api.call("POST", f"{lane}/skip", {"event_id": heads[1]}, who="bob")).status == 200
+
+
 async def test_an_unordered_integration_has_no_lanes(api: Api) -> None:
     made = await api.make()
     place = f"/api/v1/integrations/{made['id']}/lanes"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.looking import check_accessibility, check_width, screenshot
@@ -21,8 +22,9 @@ def send(site: Site, path: str = "shop/orders", document: object = None) -> str:
     return reply.headers["x-crossdock-event"]
 
 
-async def test_new_events_come_as_a_count_and_are_shown_by_a_click(browsing: Browsing, site: Site) -> None:
-    page = await browsing.open("/w/default/events?q=shop/orders", user="vera")
+@pytest.mark.parametrize("user", ["vera", "bob"])
+async def test_new_events_come_as_a_count_and_are_shown_by_a_click(browsing: Browsing, site: Site, user: str) -> None:
+    page = await browsing.open("/w/default/events?q=shop/orders", user=user)
     rows = page.locator("tr[data-event]")
     first = await rows.first.get_attribute("data-event")
     await expect(page.get_by_role("button", name="Pause")).to_have_attribute("data-live-state", "live")

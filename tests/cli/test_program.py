@@ -189,7 +189,9 @@ def test_a_blocked_lane_is_shown_and_skipped(cli: Command, program: Program) -> 
 
     assert lane["waiting"] == 1
     assert "blocked" in cli("lanes", "list", ORDERED["name"]).out
-    assert cli("lanes", "skip", ORDERED["name"], lane["id"]).out == "The head was skipped.\n"
+    assert cli("lanes", "skip", ORDERED["name"], lane["id"], "--event", "evt_other").code == 1
+    meant = ("--event", lane["head"]["id"])
+    assert cli("lanes", "skip", ORDERED["name"], lane["id"], *meant).out == "The head was skipped.\n"
     wait_until(lambda: _statuses(cli) == ["succeeded", "failed"])
 
 

@@ -6,14 +6,16 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import Connection, text
 
 from crossdock.model.run import MAX_LOSSES
-from crossdock.model.states import RunMove
+from crossdock.model.states import RunMove, RunState
 from crossdock.model.time import later
 from crossdock.store import Store
 from crossdock.store.accept import Accepted
 from crossdock.store.claims import (
     Claim,
+    cancel_run,
     cancel_waiting,
     claim_quarantined,
     end_delays,
@@ -23,10 +25,13 @@ from crossdock.store.claims import (
     rescue_runs,
     return_runs,
 )
+from crossdock.store.database import open_database
 from crossdock.store.lanes import park_run, release_run, skip_run
 from crossdock.store.run_look import DueRuns, look_for_runs
+from crossdock.store.settle import Settle
 from tests.support.held import HeldClock
-from tests.support.runs import NODE, OTHER_NODE, REFUSED, Batch, Runs, a_step, add_integration, an_entry
+from tests.support.runs import NODE, OTHER_NODE, REFUSED, Batch, Runs, a_step, add_integration, an_entry, settle_of
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -269,6 +274,76 @@ async def test_a_running_run_is_asked_to_stop(store: Store, runs: Runs) -> None:
     assert await runs.settle(run, RunMove.CANCEL)
     assert (await look(store, runs.now)).cancel_requests == ()
     assert not await store.write(request_cancel, run.event.id)
+
+
+async def test_a_run_whose_attempt_ends_while_it_is_stopped_is_canceled(
+    store: Store, runs: Runs, database_url: str
+) -> None:
+    run = await runs.leased()
+    ended = settle_of(run, RunMove.RETRY, runs.now, due_at=later(runs.now, 60))
+    database = open_database(database_url)
+
+    with database.writer.connect() as other:
+        database.begin(other)
+        assert Settle.record(other, [ended]) == [True]
+        stopping = asyncio.ensure_future(store.write(cancel_run, run.event.id, runs.now))
+        await asyncio.to_thread(wait_until, lambda: is_held_up(other))
+        other.exec_driver_sql("COMMIT")
+    became = await asyncio.wait_for(stopping, 20)
+    database.dispose()
+
+    assert became is RunState.CANCELED
+    assert await runs.state(run.event.id) == "canceled"
+
+
+def is_held_up(connection: Connection) -> bool:
+    """Whether another change waits for this one. Differs: on SQLite it has not begun before this one ends."""
+    if connection.dialect.name == "sqlite":
+        return True
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    return bool(connection.execute(text(waiting)).scalar_one())
+
+
+async def test_stopping_a_run_tells_what_becomes_of_it(store: Store, runs: Runs) -> None:
+    waiting, running, ended = await runs.queued(), await runs.leased(), await runs.leased()
+    await runs.settle(ended)
+
+    became = [await store.write(cancel_run, event_id, runs.now) for event_id in (waiting, running.event.id)]
+
+    assert became == [RunState.CANCELED, RunState.RUNNING]
+    assert (await runs.row(running.event.id)).cancel_requested
+    assert await store.write(cancel_run, ended.event.id, runs.now) is None
+
+
+async def test_a_run_to_be_stopped_is_canceled_when_its_node_has_died(store: Store, runs: Runs) -> None:
+    run, other = await runs.leased(node=OTHER_NODE), await runs.leased(node=OTHER_NODE)
+    await store.write(request_cancel, run.event.id)
+
+    rescued = await store.write(rescue_runs, [OTHER_NODE], NODE, runs.now, "rescue")
+
+    row = await runs.row(run.event.id)
+    assert (row.state, row.finished_at, row.lease_node, row.lease_token) == ("canceled", runs.now, None, None)
+    assert (rescued.queued, await runs.state(other.event.id)) == (1, "queued")
+
+
+async def test_a_stray_to_be_stopped_is_canceled(store: Store, runs: Runs) -> None:
+    run = await runs.leased()
+    await store.write(request_cancel, run.event.id)
+
+    assert await store.write(return_runs, [run.lease_token], runs.now) == 1
+    assert await runs.state(run.event.id) == "canceled"
+
+
+async def test_a_request_to_stop_ends_with_the_retry_of_an_operator(store: Store, runs: Runs) -> None:
+    run = await runs.leased()
+    await store.write(request_cancel, run.event.id)
+    await runs.settle(run, RunMove.BLOCK, failure=REFUSED)
+
+    assert await store.write(release_run, run.event.id, runs.now)
+
+    assert await claim(store, runs.now) == [run.event.id]
+    assert not (await runs.row(run.event.id)).cancel_requested
+    assert (await look(store, runs.now)).cancel_requests == ()
 
 
 async def test_an_operator_starts_a_waiting_retry_at_once_with_all_its_attempts(store: Store, runs: Runs) -> None:

@@ -15,7 +15,7 @@ from crossdock.model.states import RunMove, RunState, WaitingFor
 from crossdock.model.time import later
 from crossdock.store import Store, schema
 from crossdock.store.accept import Accept, Accepted
-from crossdock.store.claims import Claim, cancel_waiting, rescue_runs
+from crossdock.store.claims import Claim, cancel_waiting, request_cancel, rescue_runs
 from crossdock.store.lanes import (
     LaneBurst,
     LaneClaim,
@@ -251,6 +251,17 @@ async def test_only_the_owner_takes_back_a_head_that_nobody_works_on(store: Stor
     assert await runs.state(first) == "queued"
 
 
+async def test_a_head_that_nobody_works_on_is_canceled_when_it_was_to_be_stopped(store: Store, runs: Runs) -> None:
+    (first, second, _), token = await fill(runs)
+    await taken(store, runs, first, token)
+    await store.write(request_cancel, first)
+
+    assert await store.write(reclaim_head, first, token, runs.now)
+
+    assert await runs.state(first) == "canceled"
+    assert await store.read(head_of, LANE) == second
+
+
 async def test_the_head_of_a_dead_nodes_lane_waits_again_in_its_place(store: Store, runs: Runs) -> None:
     (first, second, third), token = await fill(runs)
     await taken(store, runs, first, token)
@@ -322,6 +333,20 @@ async def test_the_head_can_not_be_moved_while_it_is_worked_on(store: Store, run
     for change in ((release_run, runs.now), (skip_run, runs.now, ""), (park_run,)):
         assert not await store.write(change[0], ids[0], *change[1:])
     assert await store.read(head_of, LANE) == ids[0]
+
+
+async def test_a_decision_about_a_lane_lands_on_its_head_only(store: Store, runs: Runs) -> None:
+    (head, second, _), _ = await blocked(store, runs)
+    before = tuple(await runs.row(second))
+
+    for change in ((release_run, runs.now), (skip_run, runs.now, ""), (park_run,)):
+        assert not await store.write(change[0], second, *change[1:], lane_id=LANE)
+    assert tuple(await runs.row(second)) == before
+    assert await store.write(park_run, head, lane_id=LANE)
+
+    assert not await store.write(skip_run, head, runs.now, "", lane_id=LANE)
+    assert (await runs.row(head)).waiting_for == WaitingFor.PARKED
+    assert await store.write(skip_run, second, runs.now, "", lane_id=LANE)
 
 
 async def test_lanes_are_listed_with_their_heads(store: Store, runs: Runs) -> None:

@@ -24,7 +24,7 @@ from crossdock.model.states import FINAL_RUN_STATES, RUN_MOVES, RunMove, RunStat
 from crossdock.model.time import SECOND, Instant
 from crossdock.store import schema
 from crossdock.store.accept import Accept, Accepted, Lease
-from crossdock.store.claims import Claim, cancel_waiting, claim_quarantined, end_delays, rescue_runs
+from crossdock.store.claims import Claim, cancel_run, cancel_waiting, claim_quarantined, end_delays, rescue_runs
 from crossdock.store.database import open_database
 from crossdock.store.lanes import (
     LaneBurst,
@@ -64,6 +64,8 @@ class Expected:
     node: str | None = None
     token: str | None = None
     waiting_for: str | None = None
+    is_to_stop: bool = False
+    """Somebody asked the node that works on it to stop it."""
 
     def moved(self, move: RunMove, **more: Any) -> Expected:
         """After a move that the table allows: free of its lease and of what it waited for, unless said otherwise."""
@@ -228,7 +230,9 @@ class StoreMachine(RuleBasedStateMachine):
     def _expect_settled(self, event_id: str, move: RunMove) -> None:
         run = self.runs[event_id]
         uncounted = 1 if move in (RunMove.HAND_BACK, RunMove.DELAY) else 0
-        moved = run.moved(move, attempts=run.attempts - uncounted, due_at=self.now + SECOND)
+        is_stopped = run.is_to_stop and move in (RunMove.RETRY, RunMove.DELAY, RunMove.HAND_BACK)
+        made = RunMove.CANCEL if is_stopped else move
+        moved = run.moved(made, attempts=run.attempts - uncounted, due_at=self.now + SECOND)
         self.runs[event_id] = moved
         self.histories[event_id] = self.histories.get(event_id, 0) + 1
 
@@ -270,7 +274,9 @@ class StoreMachine(RuleBasedStateMachine):
             if run.node != dead:
                 continue
             losses = run.losses + 1
-            if losses >= MAX_LOSSES:
+            if run.is_to_stop:
+                self.runs[event_id] = run.moved(RunMove.CANCEL)
+            elif losses >= MAX_LOSSES:
                 self.runs[event_id] = replace(run, losses=losses, node="node_rescuer", token=token)
                 lost.add(event_id)
             else:
@@ -322,10 +328,29 @@ class StoreMachine(RuleBasedStateMachine):
         assert landed == (run.can(move) and run.state is not RunState.RUNNING)
         if landed:
             more: dict[RunMove, dict[str, Any]] = {
-                RunMove.RELEASE: {"due_at": self.now, "attempts": 0},
+                RunMove.RELEASE: {"due_at": self.now, "attempts": 0, "is_to_stop": False},
                 RunMove.PARK: {"lane": None, "place": None},
             }
             self.runs[event_id] = run.moved(move, **more.get(move, {}))
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data())
+    def stop(self, data: st.DataObject) -> None:
+        event_id = self.pick(data, RunState.RUNNING)
+        run = self.runs[event_id]
+
+        became = self.act(cancel_run, event_id, self.now)
+
+        if run.lane is not None:
+            self.lanes[run.lane] = replace(self.lanes[run.lane], dormant=False)
+        if run.state in FINAL_RUN_STATES:
+            assert became is None
+        elif run.state is RunState.RUNNING:
+            assert became is RunState.RUNNING
+            self.runs[event_id] = replace(run, is_to_stop=True)
+        else:
+            assert became is RunState.CANCELED
+            self.runs[event_id] = run.moved(RunMove.CANCEL)
 
     # --- time ---
 
@@ -360,6 +385,7 @@ class StoreMachine(RuleBasedStateMachine):
             )
             assert stored == (run.state, run.lane, run.place, run.attempts, run.losses, run.node, run.token)
             assert row.waiting_for == run.waiting_for
+            assert row.cancel_requested == run.is_to_stop
             assert (row.finished_at is not None) == (run.state in FINAL_RUN_STATES)
             if run.state in CLAIMABLE:
                 assert row.due_at == run.due_at

@@ -22,6 +22,7 @@ from crossdock.store.audit import AuditFilter, audit_entry, audit_page, forget_a
 from crossdock.store.backlog import blocked_lanes, count_backlog
 from crossdock.store.claims import (
     Claim,
+    cancel_run,
     cancel_waiting,
     claim_quarantined,
     end_delays,
@@ -275,7 +276,9 @@ async def test_operators_and_callers_read_no_whole_table(store: Store, full: Run
         lambda c: read_status(c, event_id),
         lambda c: cancel_waiting(c, event_id, now),
         lambda c: request_cancel(c, event_id),
+        lambda c: cancel_run(c, event_id, now),
         lambda c: release_run(c, event_id, now),
+        lambda c: release_run(c, event_id, now, lane_id="int_a:k"),
         lambda c: show_event(c, "ws_1", event_id),
         lambda c: read_steps(c, "ws_1", event_id),
         lambda c: list_events(c, "ws_1", EventFilter(integration_id="int_b"), limit=20),

@@ -13,8 +13,10 @@ from crossdock.model.outcome import Result
 from crossdock.model.states import FINAL_RUN_STATES, RUN_MOVES, RunMove, RunState
 from crossdock.model.time import later
 from crossdock.store import Store, schema
-from crossdock.store.claims import Claim, cancel_waiting, claim_quarantined, rescue_runs
-from crossdock.store.settle import NewReply
+from crossdock.store.accept import Accepted
+from crossdock.store.claims import Claim, cancel_waiting, claim_quarantined, request_cancel, rescue_runs
+from crossdock.store.lanes import LaneClaim, LaneTurn, head_of
+from crossdock.store.settle import NewReply, Settle
 from crossdock.store.status import read_status
 from tests.support.held import HeldClock
 from tests.support.runs import NODE, OTHER_NODE, REFUSED, Batch, Runs, a_step, an_entry, count, settle_of
@@ -173,6 +175,48 @@ async def test_a_reply_whose_time_is_over_is_expired_as_it_is_recorded(store: St
     await runs.settle(run, reply=NewReply("dlv_1", runs.now, runs.now, (NODE, "sender")))
 
     assert await store.read(delivery, "dlv_1") == ("expired", runs.now, runs.now, 0, None, None)
+
+
+# --- asked to stop ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("move", [RunMove.RETRY, RunMove.DELAY, RunMove.HAND_BACK])
+async def test_a_run_that_was_to_be_stopped_does_not_start_again(store: Store, runs: Runs, move: RunMove) -> None:
+    run = await runs.leased()
+    assert await store.write(request_cancel, run.event.id)
+
+    assert await runs.settle(run, move, due_at=runs.now, entry=an_entry(0, a_step()))
+
+    row = await runs.row(run.event.id)
+    assert (row.state, row.finished_at, row.waiting_for) == ("canceled", runs.now, None)
+    assert (row.lease_node, row.lease_token) == (None, None)
+    assert await runs.journal(run.event.id) == (an_entry(0, a_step()),)
+    assert await store.submit(Claim("int_a", NODE, ("next",), later(runs.now, 99))) == []
+
+
+@pytest.mark.parametrize("move", [RunMove.SUCCEED, RunMove.FAIL, RunMove.BLOCK])
+async def test_a_run_that_ended_before_it_was_stopped_keeps_its_end(store: Store, runs: Runs, move: RunMove) -> None:
+    run = await runs.leased()
+    await store.write(request_cancel, run.event.id)
+
+    assert await runs.settle(run, move)
+
+    assert await runs.state(run.event.id) == RUN_MOVES[move][1]
+
+
+async def test_the_lane_of_a_run_that_was_stopped_between_attempts_goes_on(store: Store, runs: Runs) -> None:
+    first, second = [await runs.accept(lane="k", leased=True) for _ in range(2)]
+    assert isinstance(first, Accepted)
+    assert isinstance(second, Accepted)
+    claim = LaneClaim(first.event.id, "t1", NODE, runs.now, str(first.lane_token))
+    assert await store.submit(LaneTurn(None, claim)) == (True, True)
+    await store.write(request_cancel, first.event.id)
+
+    retry = Settle(first.event.id, "int_a", "t1", RunMove.RETRY, runs.now, later(runs.now, 60))
+    assert await store.submit(LaneTurn(retry, None)) == (True, False)
+
+    assert await runs.state(first.event.id) == "canceled"
+    assert await store.read(head_of, "int_a:k") == second.event.id
 
 
 # --- final means final -----------------------------------------------------------------------------------------------

@@ -110,6 +110,17 @@ async def test_two_who_edit_the_same_see_what_differs(site: Site):
     assert 'name="revision" value="2"' in answered.text
 
 
+@pytest.mark.parametrize("deed", ["/test", ""])
+async def test_a_form_that_is_tried_or_refused_keeps_its_revision(site: Site, deed: str):
+    made = await site.cases.connections.create(site.actor(), {**SQL, "pool_size": 5})
+    await site.cases.connections.change(site.actor(), made["id"], {"pool_size": 7})
+    without_user = {**SQL, "url": "postgresql://db.example/erp", "password": "x", "revision": made["revision"]}
+
+    answered = await site.send(f"{LIST}/{made['id']}{deed}", without_user)
+
+    assert f'name="revision" value="{made["revision"]}"' in answered.text
+
+
 async def test_a_connection_that_is_used_keeps_its_name_and_stays(site: Site):
     made = await make(site)
     await use(site, "ERP")

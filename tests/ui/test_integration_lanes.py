@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crossdock.model.outcome import Json
-from tests.ui.conftest import Site
+from tests.ui.conftest import Shown, Site
 from tests.ui.test_integration import make, page_of
 
 ORDERED: Json = {"ordered_delivery": True, "ordering_key": "{{ body.customer }}"}
@@ -23,6 +23,12 @@ async def make_blocked(site: Site, *lanes: str) -> Json:
 async def lanes_of(site: Site, made: Json) -> dict[str, str]:
     page = await site.cases.lanes.page(site.actor(), made["id"])
     return {lane["key"]: lane["status"] for lane in page.items}
+
+
+async def told_by(site: Site, answered: Shown, who: str) -> str:
+    """What the page after a deed says of it."""
+    said = answered.headers["set-cookie"].partition(";")[0]
+    return (await site.open(answered.location, "", Cookie=f"crossdock={site.cookies[who]}; {said}")).words
 
 
 @pytest.mark.parametrize("who", ["alice", "bob", "charlie"])
@@ -61,6 +67,21 @@ async def test_chosen_lanes_are_decided_together(site: Site):
     await site.send(f"{page_of(made)}/lanes/skip", [("lanes", "C-4"), ("lanes", "C-5"), ("lanes", "gone")], "bob")
 
     assert await lanes_of(site, made) == {"C-4": "queued", "C-5": "queued"}
+
+
+@pytest.mark.parametrize("field", ["only", "lanes"])
+async def test_a_second_decision_does_not_hit_the_next_head(site: Site, field: str):
+    made = await make_blocked(site, "C-4")
+    place = f"{page_of(made)}/lanes"
+    head = (await site.cases.lanes.page(site.actor(), made["id"])).items[0]["head"]["id"]
+    assert f'name="{field}" value="C-4:{head}"' in (await site.open(place, "bob")).text
+
+    first = await site.send(f"{place}/skip", {field: f"C-4:{head}"}, "alice")
+    second = await site.send(f"{place}/skip", {field: f"C-4:{head}"}, "bob")
+
+    assert "The head of one lane is skipped." in await told_by(site, first, "alice")
+    assert f"Not done for 1: {head} is not the head of the lane C-4 now" in await told_by(site, second, "bob")
+    assert await lanes_of(site, made) == {"C-4": "queued"}
 
 
 async def test_nobody_else_decides(site: Site):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from crossdock.manage.paging import write_cursor
 from crossdock.model.outcome import Json
 from tests.ui.conftest import Site
 
@@ -90,8 +91,9 @@ async def test_a_query_that_nobody_wrote_narrows_or_finds_nothing(site: Site, qu
     assert (await site.open(f"{LIST}?{query}")).status == 200
 
 
-async def test_a_cursor_of_another_list_is_refused(site: Site):
-    assert (await site.open(f"{LIST}?cursor=x")).status == 422
+@pytest.mark.parametrize("cursor", ["x", write_cursor("9" * 5_000 + " Orders"), write_cursor("\u0663 Orders")])
+async def test_a_cursor_of_another_list_is_refused(site: Site, cursor: str):
+    assert (await site.open(f"{LIST}?cursor={cursor}")).status == 422
 
 
 async def test_a_part_of_the_page_is_the_list_alone(site: Site):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,15 @@ async def test_a_sign_in_leads_nowhere_else(browser: Browser, there: str) -> Non
     back = await browser.open((await browser.open(away.headers["location"])).headers["location"])
 
     assert (back.status, back.headers["location"]) == (303, "/")
+
+
+async def test_a_provider_that_is_away_is_told_in_a_sentence(browser: Browser, openid: OpenIdProvider) -> None:
+    openid.stop()
+
+    refused = await browser.open("/sign-in/oidc")
+
+    assert refused.status == 403
+    assert re.search(r"<p>The provider did not tell .+\.</p>", await refused.text())
 
 
 async def test_a_callback_that_nobody_began_is_refused(browser: Browser) -> None:

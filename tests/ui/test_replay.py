@@ -54,6 +54,16 @@ async def test_what_is_wrong_stands_at_its_field_and_nothing_typed_is_lost(site:
     assert "visible characters" in odd.words
 
 
+async def test_a_version_longer_than_any_is_none(site: Site):
+    event_id = await site.story.receive(await add_integration(site))
+    fields = {"method": "POST", "workflow_version": "0" * 10 + "1" * 5_000}
+
+    shown = await site.send(f"/w/default/events/{event_id}/replay", fields, who="bob")
+
+    assert shown.status == 422
+    assert "must be the number of a version" in shown.words
+
+
 async def test_another_version_is_tried_without_calling_anything(site: Site):
     event_id = await site.story.succeed(await add_integration(site))
 

@@ -52,6 +52,19 @@ async def test_roles_and_signing_in_are_changed(site: Site):
     assert (await site.open("/w/default", who="bob")).status == 303
 
 
+async def test_an_administrator_who_acts_elsewhere_changes_roles_there(site: Site):
+    await site.cases.users.set_member(site.actor(), "away", "alice", {"role": "admin"})
+    user = await the_user(site, "dora")
+    fields = {"role.workspace": "away", "role.role": "viewer"}
+
+    shown = await site.open(f"/w/away/settings/people/{user['id']}")
+    saved = await site.send(f"/w/away/settings/people/{user['id']}", fields)
+
+    assert "May sign in" not in shown.words
+    assert saved.status == 303
+    assert (await the_user(site, "dora"))["memberships"] == {"away": "viewer"}
+
+
 async def test_the_last_administrator_stays(site: Site):
     user = await the_user(site, "alice")
 
@@ -142,6 +155,15 @@ ADMIN_PAGES = ("people", "workspaces", "tokens", "audit", "installation")
 @pytest.mark.parametrize(("who", "status"), [("alice", 200), ("bob", 403), ("charlie", 403), ("dora", 404), ("", 303)])
 async def test_who_sees_the_pages_of_admins(site: Site, page: str, who: str, status: int):
     assert (await site.open(f"{SETTINGS}/{page}", who=who)).status == status
+
+
+async def test_all_of_ones_sessions_can_be_ended(site: Site):
+    for _ in range(60):
+        await site.sessions.begin_for("usr_bob", source_ip="10.0.0.7")
+
+    shown = await site.open(f"{SETTINGS}/me", who="bob")
+
+    assert len(re.findall(r'action="[^"]*/settings/me/sessions/ses_\w+/end"', shown.text)) == 60
 
 
 @pytest.mark.parametrize(("who", "status"), [("alice", 200), ("bob", 200), ("charlie", 200), ("dora", 404)])

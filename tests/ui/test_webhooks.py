@@ -91,6 +91,30 @@ async def test_two_people_see_what_each_has(site: Site):
     assert "very-secret-key" not in shown.words
 
 
+async def test_what_differs_in_headers_and_secrets_is_told_without_secrets(site: Site):
+    webhook = await made(site)
+    theirs = {"headers": {"X-Site": "12", "X-Api-Key": "their-key"}, "secrets": {"room": "their-room"}}
+    await site.cases.webhooks.change(site.actor(), webhook["id"], theirs)
+    mine = changed(headers__key="X-Site", headers__value="13", signing_secret=f"whsec_{'A' * 32}")
+
+    shown = await site.send(f"{LIST}/{webhook['id']}", [*mine, ("revision", str(webhook["revision"]))])
+
+    assert "More headers: X-Site 13 12" in shown.words
+    assert "More headers: X-Api-Key nothing [set]" in shown.words
+    assert "Secrets for the template: room nothing [set]" in shown.words
+    assert "Signing secret [set] nothing" in shown.words
+    assert "their-" not in shown.text
+
+
+async def test_a_form_that_is_tried_keeps_its_revision(site: Site):
+    webhook = await made(site)
+    await site.cases.webhooks.change(site.actor(), webhook["id"], {"timeout_seconds": 30})
+
+    shown = await site.send(f"{LIST}/{webhook['id']}/test", changed(revision=str(webhook["revision"])))
+
+    assert f'name="revision" value="{webhook["revision"]}"' in shown.text
+
+
 async def test_a_test_of_an_unsaved_form_shows_its_invocation(site: Site):
     shown = await site.send(f"{LIST}/test", FORM, **{"HX-Request": "true", "HX-Request-Type": "partial"})
 

@@ -237,6 +237,16 @@ async def test_the_steps_of_a_case_stay_with_it(site: Site):
     assert [(case["when"], len(case["steps"])) for case in cases] == [("{{ body.b }}", 0), ("{{ body.a > 2 }}", 1)]
 
 
+@pytest.mark.parametrize("number", ["\u00b2", "9" * 5_000])
+async def test_a_case_that_nobody_had_is_a_new_one(site: Site, number: str):
+    path = await make(site)
+    fields = {"at": "steps/1", "was": "route", "id": "route", "case.was": number, "case.when": "{{ body.b }}"}
+
+    await site.send(f"{path}/steps/save", {"seen": "0-1", **fields})
+
+    assert (await draft(site, path))["steps"][1]["switch"]["cases"] == [{"when": "{{ body.b }}", "steps": []}]
+
+
 async def test_what_the_form_can_not_show_is_edited_as_yaml(site: Site):
     odd = {"id": "odd", "http": {"url": ["no", "text"], "json": {}, "form": {}}}
     path = await make(site, [odd])

@@ -27,6 +27,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     documents.NewToken,
     documents.Configuration,
     documents.Note,
+    documents.LaneDecision,
     health_documents.Snooze,
     documents.Replay,
     workflow_documents.DraftToSave,

@@ -439,6 +439,13 @@ class Note(Written):
     note: Annotated[str, AfterValidator(lambda text: check_line(text, 500) if text else text)] = ""
 
 
+class LaneDecision(Note):
+    event_id: Annotated[
+        str | None,
+        Field(min_length=1, max_length=64, description="The head that is meant; 409 when another one is it by now."),
+    ] = None
+
+
 class ReplayedRequest(Written):
     """What replaces the original's."""
 

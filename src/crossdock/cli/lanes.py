@@ -21,6 +21,9 @@ from crossdock.cli.options import (
 app = typer.Typer(no_args_is_help=True, help="Lanes of ordered integrations, and their failed heads.")
 
 LaneName = Annotated[str, typer.Argument(metavar="LANE", help="The lane's id in the list, or its ordering key.")]
+HeadMeant = Annotated[
+    str | None, typer.Option("--event", help="The head that is meant: refused when another event is the head by now.")
+]
 
 
 @app.command("list")
@@ -50,26 +53,34 @@ def list_lanes(
 
 
 @app.command("retry")
-def retry(integration: IntegrationName, lane: LaneName, url: Url = DEFAULT_URL, token: Token = None) -> None:
+def retry(
+    integration: IntegrationName, lane: LaneName, event: HeadMeant = None, url: Url = DEFAULT_URL, token: Token = None
+) -> None:
     """Try the head again now."""
-    _decide(url, token, integration, lane, "retry")
+    _decide(url, token, (integration, lane, event), "retry")
 
 
 @app.command("skip")
-def skip(integration: IntegrationName, lane: LaneName, url: Url = DEFAULT_URL, token: Token = None) -> None:
+def skip(
+    integration: IntegrationName, lane: LaneName, event: HeadMeant = None, url: Url = DEFAULT_URL, token: Token = None
+) -> None:
     """Let the head fail for good and go on with the next."""
-    _decide(url, token, integration, lane, "skip")
+    _decide(url, token, (integration, lane, event), "skip")
 
 
 @app.command("park")
-def park(integration: IntegrationName, lane: LaneName, url: Url = DEFAULT_URL, token: Token = None) -> None:
+def park(
+    integration: IntegrationName, lane: LaneName, event: HeadMeant = None, url: Url = DEFAULT_URL, token: Token = None
+) -> None:
     """Set the head aside, to be retried later out of order, and go on with the next."""
-    _decide(url, token, integration, lane, "park")
+    _decide(url, token, (integration, lane, event), "park")
 
 
-def _decide(url: str, token: str | None, integration: str, lane: str, move: str) -> None:
+def _decide(url: str, token: str | None, meant: tuple[str, str, str | None], move: str) -> None:
+    integration, lane, event = meant
     with connect(url, token) as api:
         integration_id = find_integration(api, integration)["id"]
         named = [item["id"] for item in api.items("integrations", integration_id, "lanes") if item["key"] == lane]
-        api.post("integrations", integration_id, "lanes", named[0] if named else lane, move)
+        document = None if event is None else {"event_id": event}
+        api.post("integrations", integration_id, "lanes", named[0] if named else lane, move, document=document)
     typer.echo({"retry": "The head runs again.", "skip": "The head was skipped.", "park": "The head is parked."}[move])

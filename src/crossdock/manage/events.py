@@ -31,7 +31,7 @@ from crossdock.store import Store
 from crossdock.store.accept import Accept, AcceptAnswer, Accepted
 from crossdock.store.attention import refused_calls
 from crossdock.store.audit import AuditedAccept, AuditEntry, audited
-from crossdock.store.claims import cancel_waiting, request_cancel
+from crossdock.store.claims import cancel_run
 from crossdock.store.event_bites import bite_of_events
 from crossdock.store.event_search import count_events, list_events
 from crossdock.store.events import EventFilter, EventStory, read_body, read_steps, reply_states, show_event
@@ -186,12 +186,11 @@ class Events:
         if run.state in FINAL_RUN_STATES:
             raise Conflict(f"the event has {run.state.value} already; there is nothing to cancel")
         told = self._entry(actor, story, "event.canceled")
-        at_once = audited(cancel_waiting, lambda landed: told if landed else None)
-        at_its_node = audited(request_cancel, lambda landed: told if landed else None)
-        landed = await self._store.write(at_once, event_id, told.at)
-        if not landed and not await self._store.write(at_its_node, event_id):
+        stop = audited(cancel_run, lambda became: told if became else None)
+        became = await self._store.write(stop, event_id, told.at)
+        if became is None:
             raise Conflict("the event came to its end in this moment; there is nothing to cancel")
-        if landed:
+        if became is RunState.CANCELED:
             self._stages.announce(Outcome(event_id, None, CANCELED))
         else:
             self._stages.cancel_requested(event_id)

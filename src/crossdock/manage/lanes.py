@@ -46,24 +46,45 @@ class Lanes:
         rows = await self._store.read(list_lanes, integration_id, after, size + 1)
         return cut_page(rows, size, lambda row: row.id, lane_document)
 
-    async def decide(self, actor: Actor, integration_id: str, lane: str, decision: Decision, *, note: str = "") -> Json:
-        """Retry, skip or park the head of a lane. Conflict when it can't be done in the head's state."""
+    async def decide(
+        self,
+        actor: Actor,
+        integration_id: str,
+        lane: str,
+        decision: Decision,
+        *,
+        note: str = "",
+        event_id: str | None = None,
+    ) -> Json:
+        """Retry, skip or park the head of a lane: with `event_id` only while that is the head.
+
+        Conflict when the head is another one, or in a state in which it can't be done.
+        """
         actor.require("operator")
         name = await self._integration_name(actor, integration_id)
         wanted = lane_id(integration_id, read_lane_name(lane))
-        head = await self._store.read(head_of, wanted)
-        if head is None:
+        found = await self._store.read(head_of, wanted)
+        if found is None:
             raise NotFound(f"nothing waits in the lane {lane[:120]}; an empty lane needs no decision")
+        head = event_id or found
         now, action = self._clock(), f"lane.{_DECIDED[decision]}"
         change, arguments = _change(decision, now, f"{actor.name}: {note}" if note else actor.name)
         head_of_lane = {"lane": lane, "event_id": head}
         subject = Subject(integration_id, name)
         told = entry_of(actor, action, subject, now=now, after=head_of_lane, note=note)
-        if not await self._store.write(audited(change, lambda landed: told if landed else None), head, *arguments):
-            raise Conflict(f"the head of the lane, {head}, is being worked on or has ended; look again")
+        decided = audited(change, lambda landed: told if landed else None)
+        if not await self._store.write(decided, head, *arguments, lane_id=wanted):
+            raise Conflict(await self._why_not(wanted, lane, head))
         self._stages.run_changed(wanted)
         self._stages.run_changed(None)
         return {"lane": lane, "event_id": head, "decision": decision}
+
+    async def _why_not(self, wanted: str, lane: str, head: str) -> str:
+        found = await self._store.read(head_of, wanted)
+        if found == head:
+            return f"the head of the lane {lane[:120]}, {head}, is being worked on or has ended; look again"
+        now = "nothing waits in it any more" if found is None else f"its head is {found}"
+        return f"{head[:64]} is not the head of the lane {lane[:120]} now: {now}; nothing was changed, look again"
 
     async def _integration_name(self, actor: Actor, integration_id: str) -> str:
         names = await self._store.read(integration_names, actor.workspace_id, {integration_id})

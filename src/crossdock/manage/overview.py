@@ -256,7 +256,7 @@ def _read_position(cursor: str | None) -> tuple[int, str] | None:
     if text is None:
         return None
     number, _, name = text.partition(" ")
-    if not number.isdecimal():
+    if not (number.isascii() and number.isdecimal() and len(number) <= 2):
         message = "is not one that this list gave back"
         raise Invalid(f"the cursor {message}; begin again without it", (FieldError("cursor", message),))
     return int(number), name

@@ -26,10 +26,11 @@ from crossdock.model.bulk import (
     BulkState,
 )
 from crossdock.model.outcome import Json
+from crossdock.model.states import RunState
 from crossdock.model.time import Instant
 from crossdock.store import schema
 from crossdock.store.accept import Accept, Accepted
-from crossdock.store.claims import cancel_waiting, request_cancel
+from crossdock.store.claims import cancel_run
 from crossdock.store.event_bites import FoundEvent
 
 job, item = schema.bulk_job, schema.bulk_item
@@ -282,10 +283,11 @@ def record_cancels(
         return None
     ended, asked, told = [], [], []
     for event in found:
-        if cancel_waiting(connection, event.id, now):
+        became = cancel_run(connection, event.id, now)
+        if became is RunState.CANCELED:
             ended.append(event)
             told.append(BulkItem(event.id, BulkOutcome.CANCELED, {}))
-        elif request_cancel(connection, event.id):
+        elif became is RunState.RUNNING:
             asked.append(event)
             told.append(
                 BulkItem(event.id, BulkOutcome.CANCELED, {"reason": "it is being worked on; it stops at its next step"})

@@ -188,14 +188,16 @@ def read_leases(connection: Connection, node_id: str) -> dict[str, str]:
 
 
 def return_runs(connection: Connection, tokens: Sequence[str], now: Instant) -> int:
-    """Queue leased runs again that nobody works on; how many there were."""
+    """Queue leased runs again that nobody works on; how many there were. One that was to be stopped is canceled."""
+    held = (run.c.lease_token.in_(tokens), run.c.lease_node.is_not(None), run.c.state == RunState.RUNNING.value)
+    canceled = cancel_asked(connection, held, now)
     statement = (
         update(run)
-        .where(run.c.lease_token.in_(tokens), run.c.lease_node.is_not(None), run.c.state == RunState.RUNNING.value)
+        .where(*held)
         .values(state=RUN_MOVES[RunMove.HAND_BACK][1].value, due_at=now, attempts=run.c.attempts - 1)
         .values(lease_node=null(), lease_token=null())
     )
-    return connection.execute(statement).rowcount
+    return canceled + connection.execute(statement).rowcount
 
 
 def pull_back_runs(connection: Connection, now: Instant) -> int:
@@ -209,7 +211,10 @@ def pull_back_runs(connection: Connection, now: Instant) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """What was taken back from dead nodes. `lost` runs were lost too often: they are to be failed."""
+    """What was taken back from dead nodes. `lost` runs were lost too often: they are to be failed.
+
+    Those that were to be stopped are canceled, and in neither.
+    """
 
     queued: int
     lost: tuple[LeasedRun, ...]
@@ -250,6 +255,7 @@ def _take_back(
     connection: Connection, place: Sequence[ColumnElement[bool]], node_id: str, now: Instant, token: str
 ) -> Rescued:
     held = (*place, run.c.state == RunState.RUNNING.value)
+    cancel_asked(connection, held, now)
     hopeless = update(run).where(*held, run.c.losses >= MAX_LOSSES - 1)
     lost = connection.execute(
         hopeless.values(lease_node=node_id, lease_token=token, losses=run.c.losses + 1).returning(run.c.event_id)
@@ -276,6 +282,19 @@ LOST = Failure(
 )
 
 
+# --- stopping --------------------------------------------------------------------------------------------------------
+
+
+def cancel_run(connection: Connection, event_id: str, now: Instant) -> RunState | None:
+    """Stop a run: CANCELED at once, RUNNING where the node that works on it was asked to, None when it has ended."""
+    if cancel_waiting(connection, event_id, now):
+        return RunState.CANCELED
+    if request_cancel(connection, event_id):
+        return RunState.RUNNING
+    # Differs: on PostgreSQL an attempt may end between the two, and the run waits for its next one.
+    return RunState.CANCELED if cancel_waiting(connection, event_id, now) else None
+
+
 def cancel_waiting(connection: Connection, event_id: str, now: Instant) -> bool:
     """Cancel a run that nobody works on."""
     states = tuple(state.value for state in RUN_MOVES[RunMove.CANCEL][0] if state is not RunState.RUNNING)
@@ -292,6 +311,13 @@ def request_cancel(connection: Connection, event_id: str) -> bool:
     """Ask the node that works on a run to stop it."""
     statement = update(run).where(run.c.event_id == event_id, run.c.state == RunState.RUNNING.value)
     return connection.execute(statement.values(cancel_requested=True)).rowcount == 1
+
+
+def cancel_asked(connection: Connection, held: Sequence[ColumnElement[bool]], now: Instant) -> int:
+    """Cancel those of the `held` runs that were to be stopped, as their node can't do it any more; how many."""
+    statement = update(run).where(*held, run.c.cancel_requested)
+    ended = {"state": RUN_MOVES[RunMove.CANCEL][1].value, "finished_at": now, "lease_node": null()}
+    return connection.execute(statement.values(**ended, lease_token=null())).rowcount
 
 
 def wake_lane_of(connection: Connection, event_id: str) -> None:

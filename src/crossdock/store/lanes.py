@@ -6,7 +6,7 @@ of the next one are one change, so that an ordered run costs one commit.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
+    Select,
     String,
     Subquery,
     exists,
@@ -31,7 +32,7 @@ from crossdock.model.states import RUN_MOVES, RunMove, RunState, WaitingFor
 from crossdock.model.time import Instant
 from crossdock.model.value import value
 from crossdock.store import schema
-from crossdock.store.claims import COLUMNS, IS_CLAIMABLE, IS_UNFINISHED, read_leased, taken, wake_lane_of
+from crossdock.store.claims import COLUMNS, IS_CLAIMABLE, IS_UNFINISHED, cancel_asked, read_leased, taken, wake_lane_of
 from crossdock.store.settle import Settle
 from crossdock.store.statements import RowUpdate
 
@@ -296,16 +297,18 @@ def owns_lane(connection: Connection, lane_id: str, lane_token: str) -> bool:
 
 
 def reclaim_head(connection: Connection, event_id: str, lane_token: str, now: Instant) -> bool:
-    """Queue a run that is marked as running in a lane whose owner knows nothing of it.
+    """Queue a run that is marked as running in a lane whose owner knows nothing of it; cancel it if it was to be
+    stopped.
 
     Only the lane's owner may ask: it alone runs what is in the lane. An answer that was lost with the connection to
     the database leaves such a run behind.
     """
     owned = exists().where(lane.c.id == run.c.lane_id, lane.c.lease_token == lane_token)
+    held = (run.c.event_id == event_id, run.c.state == RunState.RUNNING.value, owned)
+    if cancel_asked(connection, held, now):
+        return True
     statement = (
-        update(run)
-        .where(run.c.event_id == event_id, run.c.state == RunState.RUNNING.value, owned)
-        .values(state=RunState.QUEUED.value, due_at=now, lease_node=null(), lease_token=null())
+        update(run).where(*held).values(state=RunState.QUEUED.value, due_at=now, lease_node=null(), lease_token=null())
     )
     return connection.execute(statement).rowcount == 1
 
@@ -375,38 +378,47 @@ def lane_state(row: Any) -> LaneState:
 
 def head_of(connection: Connection, lane_id: str) -> str | None:
     """The event id of a lane's head; None when the lane is empty."""
-    query = select(run.c.event_id).where(run.c.lane_id == lane_id, IS_UNFINISHED).order_by(run.c.lane_sequence).limit(1)
-    return connection.execute(query).scalar()
+    return connection.scalar(_head_query(lane_id))
 
 
-def release_run(connection: Connection, event_id: str, now: Instant) -> bool:
-    """Let a run that waits for an operator, or for its next attempt, start at once with all its attempts."""
-    return _operate(connection, event_id, RunMove.RELEASE, due_at=now, attempts=0, waiting_for=null())
+def _head_query(lane_id: str) -> Select[str]:
+    own = (run.c.lane_id == lane_id, IS_UNFINISHED)
+    return select(run.c.event_id).where(*own).order_by(run.c.lane_sequence).limit(1).correlate(None)
 
 
-def skip_run(connection: Connection, event_id: str, now: Instant, note: str) -> bool:
+def release_run(connection: Connection, event_id: str, now: Instant, *, lane_id: str | None = None) -> bool:
+    """Let a run that waits for an operator, or for its next attempt, start at once with all its attempts.
+
+    With `lane_id`, here and below, only while it is the head of that lane. A request to stop it that came too late for
+    its last attempt is void: whoever releases it wants it to go on.
+    """
+    changes: dict[str, Any] = {"due_at": now, "attempts": 0, "waiting_for": null(), "cancel_requested": False}
+    return _operate(connection, event_id, RunMove.RELEASE, lane_id, changes)
+
+
+def skip_run(connection: Connection, event_id: str, now: Instant, note: str, *, lane_id: str | None = None) -> bool:
     """End a run that has not succeeded as failed, so that its lane goes on."""
     said = f"skipped by an operator: {note}" if note else "skipped by an operator"
     error = func.coalesce(run.c.error_message + f" ({said})", said)
     kind = func.coalesce(run.c.error_kind, "skipped")
-    return _operate(
-        connection, event_id, RunMove.SKIP, finished_at=now, waiting_for=null(), error_message=error, error_kind=kind
-    )
+    changes = {"finished_at": now, "waiting_for": null(), "error_message": error, "error_kind": kind}
+    return _operate(connection, event_id, RunMove.SKIP, lane_id, changes)
 
 
-def park_run(connection: Connection, event_id: str) -> bool:
+def park_run(connection: Connection, event_id: str, *, lane_id: str | None = None) -> bool:
     """Take a run out of its lane and keep it until somebody retries or cancels it."""
-    return _operate(
-        connection, event_id, RunMove.PARK, waiting_for=WaitingFor.PARKED.value, lane_id=null(), lane_sequence=null()
-    )
+    changes = {"waiting_for": WaitingFor.PARKED.value, "lane_id": null(), "lane_sequence": null()}
+    return _operate(connection, event_id, RunMove.PARK, lane_id, changes)
 
 
-def _operate(connection: Connection, event_id: str, move: RunMove, **changes: Any) -> bool:
+def _operate(
+    connection: Connection, event_id: str, move: RunMove, lane_id: str | None, changes: Mapping[str, Any]
+) -> bool:
     allowed, target = RUN_MOVES[move]
     wake_lane_of(connection, event_id)
-    statement = (
-        update(run)
-        .where(run.c.event_id == event_id, run.c.state.in_([state.value for state in allowed]))
-        .values(state=target.value, **changes)
-    )
+    guard = [run.c.event_id == event_id, run.c.state.in_([state.value for state in allowed])]
+    if lane_id is not None:
+        # Both: on PostgreSQL the head is that of the statement's begin, and only the row itself is looked at again.
+        guard += [run.c.lane_id == lane_id, run.c.event_id == _head_query(lane_id).scalar_subquery()]
+    statement = update(run).where(*guard).values(state=target.value, **changes)
     return connection.execute(statement).rowcount == 1

@@ -9,7 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import BigInteger, Connection, Executable, Integer, String, Subquery, Text, null, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Executable,
+    Integer,
+    String,
+    Subquery,
+    Text,
+    and_,
+    case,
+    null,
+    select,
+    update,
+)
 
 from crossdock.model.outcome import Failure
 from crossdock.model.run import JournalEntry
@@ -42,6 +55,7 @@ class NewReply:
 class Settle:
     """The end of one start of a run. Its answer says whether it landed.
 
+    A run that somebody asked to stop, and that would start again (RETRY, DELAY, HAND_BACK), is canceled instead.
     `due_at` counts for RETRY and DELAY; `failure` is kept with FAIL, RETRY and BLOCK.
     """
 
@@ -112,6 +126,7 @@ def _settle_row(change: Settle) -> tuple[Any, ...]:
         WAITING_FOR.get(change.move),
         change.due_at if change.due_at is not None else change.now,
         change.now if state in FINAL_RUN_STATES else None,
+        change.now if change.move in STARTS_AGAIN else None,
         -1 if change.move in UNCOUNTED else 0,
         clean(failure.kind) if failure else None,
         clean(failure.message) if failure else None,
@@ -153,16 +168,21 @@ def clean(text: str) -> str:
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
+STARTS_AGAIN = frozenset({RunMove.RETRY, RunMove.DELAY, RunMove.HAND_BACK})
+"""Ends after which a run goes on by itself."""
+
+
 def _build_settle(v: Subquery) -> Executable:
     run = schema.run
+    is_stopped = and_(run.c.cancel_requested, v.c.stopped_at.is_not(None))
     return (
         update(run)
         .where(run.c.event_id == v.c.event_id, run.c.lease_token == v.c.lease_token, run.c.state == "running")
         .values(
-            state=v.c.state,
-            waiting_for=v.c.waiting_for,
+            state=case((is_stopped, RUN_MOVES[RunMove.CANCEL][1].value), else_=v.c.state),
+            waiting_for=case((is_stopped, null()), else_=v.c.waiting_for),
             due_at=v.c.due_at,
-            finished_at=v.c.finished_at,
+            finished_at=case((is_stopped, v.c.stopped_at), else_=v.c.finished_at),
             attempts=run.c.attempts + v.c.uncounted,
             error_kind=v.c.error_kind,
             error_message=v.c.error_message,
@@ -182,6 +202,7 @@ _settle_runs = RowUpdate(
         "waiting_for": String(),
         "due_at": BigInteger(),
         "finished_at": BigInteger(),
+        "stopped_at": BigInteger(),
         "uncounted": Integer(),
         "error_kind": String(),
         "error_message": Text(),

@@ -58,6 +58,10 @@ class Form:
     def all(self, name: str) -> list[str]:
         return list(self._by_name.get(name, ()))
 
+    def without(self, *names: str) -> Form:
+        """The form without the fields of these names."""
+        return Form([each for each in self.fields if each[0] not in names])
+
     def is_on(self, name: str) -> bool:
         """Whether a switch of this name is on: browsers send nothing for one that is off."""
         return self.text(name) not in ("", "off", "false", "0")

@@ -31,7 +31,7 @@ class SignOnPages:
         then = request.query_params.get("next", "")
         departure = await self._single_sign_on.begin(then if is_own_path(then) else "")
         if isinstance(departure, ArrivalRefused):
-            raise Forbidden(departure.words)
+            raise _refusal(departure)
         response = RedirectResponse(departure.url, 303)
         response.set_cookie(
             _kept(request),
@@ -52,11 +52,16 @@ class SignOnPages:
             agent=request.headers.get("user-agent", ""),
         )
         if isinstance(arrival, ArrivalRefused):
-            raise Forbidden(f"{arrival.words[:1].upper()}{arrival.words[1:]}.")
+            raise _refusal(arrival)
         response = RedirectResponse(arrival.then if is_own_path(arrival.then) else "/", 303)
         keep_session(request, response, arrival.begun.text)
         response.delete_cookie(_kept(request), path="/", httponly=True, secure=request.url.scheme == "https")
         return response
+
+
+def _refusal(arrival: ArrivalRefused) -> Forbidden:
+    """Why nobody is signed in, as a sentence of its page."""
+    return Forbidden(f"{arrival.words[:1].upper()}{arrival.words[1:]}.")
 
 
 def _kept(request: Request) -> str:

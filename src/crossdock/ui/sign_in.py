@@ -118,7 +118,7 @@ class SignIn:
         return response
 
     def _page(self, request: Request, status: int = 200, **typed: Any) -> Response:
-        names = {"login": "", "next": "", "error": "", "ended": "", "provider": self._provider, **typed}
+        names = {"login": "", "next": "", "error": "", "provider": self._provider, **typed}
         return _answer(request, "sign_in/sign_in.html", status, **names)
 
 

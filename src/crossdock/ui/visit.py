@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from crossdock.manage.actor import ROLES, Actor, Role
+from crossdock.manage.administration import is_administrator
 from crossdock.manage.sessions import SignedIn
 from crossdock.manage.use_cases import UseCases
 from crossdock.ui.cookies import LAST_WORKSPACE, keep_last_workspace
@@ -65,6 +66,11 @@ class Visit:
         return without_nul(self.request.query_params.get(name, otherwise)).strip()
 
     @property
+    def cursor(self) -> str | None:
+        """Where a list goes on; None at its beginning."""
+        return self.query("cursor") or None
+
+    @property
     def fields(self) -> dict[str, list[str]]:
         """The URL's query, to make links that change one field of it."""
         query = self.request.query_params
@@ -78,6 +84,11 @@ class Visit:
     def can(self, role: Role) -> bool:
         """Whether the actor has this role or a higher one."""
         return ROLES.index(self.actor.role) >= ROLES.index(role)
+
+    @property
+    def is_administrator(self) -> bool:
+        """Whether the actor administers the installation, here and now."""
+        return is_administrator(self.actor)
 
     # --- where things are --------------------------------------------------------------------------------------------
 

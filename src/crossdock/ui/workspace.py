@@ -103,7 +103,7 @@ async def _ask_to_sign_in(request: Request) -> Response:
     if is_from_own_page(request) is not True:
         return RedirectResponse("/sign-in", 303)
     form = await read_form(request)
-    fields = [(name, value) for name, value in form.fields if name != TOKEN_FIELD]
+    fields = form.without(TOKEN_FIELD).fields
     return html(render("sign_in/ended.html", action=request.url.path, fields=fields), 401)
 
 

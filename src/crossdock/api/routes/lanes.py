@@ -19,7 +19,7 @@ routes = APIRouter(
 )
 _TOLD: dict[str, Any] = {
     **writes(documents.Decided),
-    "openapi_extra": takes(documents.Note, required=False),
+    "openapi_extra": takes(documents.LaneDecision, required=False),
 }
 
 
@@ -42,5 +42,5 @@ async def park_head(cases: Cases, who: Who, integration_id: str, lane: str, docu
 
 
 async def _decide(cases: Cases, who: Who, place: tuple[str, str], decision: Decision, document: Any) -> Response:
-    note = checked(documents.Note, document or {}, "the decision").note
-    return answer(await cases.lanes.decide(who, *place, decision, note=note))
+    wanted = checked(documents.LaneDecision, document or {}, "the decision")
+    return answer(await cases.lanes.decide(who, *place, decision, note=wanted.note, event_id=wanted.event_id))

@@ -37,7 +37,7 @@ def summarise(document: Json, sent: Form, url: str, *, keys: int) -> Summary:
     trigger = document["trigger"]
     sentences = (
         ("Calls", _calls(trigger, url)),
-        ("Access", _access(trigger, document, sent, keys)),
+        ("Access", _access(trigger, keys)),
         ("Input", _input(trigger)),
         ("Answer", _answer(trigger)),
         ("Handling", _handling(document)),
@@ -100,15 +100,15 @@ def _calls(trigger: Json, url: str) -> str:
     return f"{methods} to {url}.{pages}"
 
 
-def _access(trigger: Json, document: Json, sent: Form, keys: int) -> str:
+def _access(trigger: Json, keys: int) -> str:
     limit = trigger["rate_limit"]
     limited = (
         f" At most {limit['requests'] or '?'} calls in {_span(limit['per'], 'PT1S')}; more get 429." if limit else ""
     )
-    return _callers(trigger["authentication"], document, keys) + limited
+    return _callers(trigger["authentication"], keys) + limited
 
 
-def _callers(authentication: Json, document: Json, keys: int) -> str:
+def _callers(authentication: Json, keys: int) -> str:
     match authentication["mode"]:
         case "api_keys":
             count = {0: "an API key, and there is none yet", 1: "its API key"}.get(keys, f"one of its {keys} API keys")

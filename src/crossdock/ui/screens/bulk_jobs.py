@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from crossdock.manage.bulk_jobs import NewBulkCancel, NewBulkReplay
 from crossdock.manage.refusals import field_errors, invalid
-from crossdock.model.bulk import DEFAULT_RATE, FINAL_BULK_STATES, MAX_RATE, BulkKind, BulkOutcome, BulkState
+from crossdock.model.bulk import DEFAULT_RATE, FINAL_BULK_STATES, BulkKind, BulkOutcome, BulkState
 from crossdock.model.errors import CrossdockError, FieldError, Invalid, NotFound
 from crossdock.model.outcome import Json
 from crossdock.ui.forms import NO_ERRORS, Errors, Form
@@ -50,7 +50,7 @@ async def show_list(visit: Visit) -> Response:
         visit.actor,
         state=state,
         kind=BulkKind(kind) if kind in set(BulkKind) else None,
-        cursor=visit.query("cursor") or None,
+        cursor=visit.cursor,
     )
     states = [one.value for one in BulkState]
     return visit.show(LIST, "list", jobs=page.items, next=page.next, states=states, kinds=KINDS)
@@ -80,13 +80,13 @@ async def create(visit: Visit) -> Response:
 async def _add(visit: Visit, wanted: Wanted, form: Form) -> Json:
     # a list without conditions stands for everything up to now
     selection = wanted.selection() or {"received_before": visit.cases.events.since("PT0S")}
-    document: dict[str, Any] = {"filter": selection, "rate": _number(form, "rate", DEFAULT_RATE)}
+    document: dict[str, Any] = {"filter": selection, "rate": _rate(form)}
     if form.text("reason"):
         document["reason"] = form.text("reason")
     if _kind(visit) == "cancel":
         return await visit.cases.bulk_jobs.cancel_events(visit.actor, _checked(NewBulkCancel, document))
     if form.text("workflow_version"):
-        document["workflow_version"] = int(_number(form, "workflow_version", 0))
+        document["workflow_version"] = form.number("workflow_version")
     return await visit.cases.bulk_jobs.replay(visit.actor, _checked(NewBulkReplay, document))
 
 
@@ -112,7 +112,6 @@ async def _form(
         typed=typed,
         errors=errors,
         versions=versions,
-        most_rate=MAX_RATE,
     )
 
 
@@ -123,14 +122,14 @@ def _kind(visit: Visit) -> str:
     return kind
 
 
-def _number(form: Form, name: str, otherwise: float) -> float:
-    text = form.text(name).replace(",", ".")
+def _rate(form: Form) -> float:
+    text = form.text("rate").replace(",", ".")
     try:
-        number = float(text) if text else otherwise
+        number = float(text) if text else DEFAULT_RATE
     except ValueError:
         number = nan
     if not isfinite(number):
-        raise invalid("the request", (FieldError(name, "must be a number"),))
+        raise invalid("the request", (FieldError("rate", "must be a number"),))
     return number
 
 
@@ -148,7 +147,7 @@ async def show(visit: Visit) -> Response:
     job_id, outcome = visit.parameter("job_id"), visit.query("outcome")
     job = await visit.cases.bulk_jobs.show(visit.actor, job_id)
     chosen = BulkOutcome(outcome) if outcome in set(BulkOutcome) else None
-    items = await visit.cases.bulk_jobs.items(visit.actor, job_id, outcome=chosen, cursor=visit.query("cursor") or None)
+    items = await visit.cases.bulk_jobs.items(visit.actor, job_id, outcome=chosen, cursor=visit.cursor)
     return visit.show(
         JOB,
         "now",

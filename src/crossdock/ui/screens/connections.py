@@ -29,10 +29,8 @@ SHOWN_PATHS = (*LABELS, "client_certificate.certificate", "client_certificate.ke
 
 async def show_list(visit: Visit) -> Response:
     kind: Any = visit.query("kind") if visit.query("kind") in KINDS else None
-    page = await visit.cases.connections.page(
-        visit.actor, q=visit.query("q"), kind=kind, cursor=visit.query("cursor") or None
-    )
-    is_narrowed = bool(visit.query("q") or kind or visit.query("cursor"))
+    page = await visit.cases.connections.page(visit.actor, q=visit.query("q"), kind=kind, cursor=visit.cursor)
+    is_narrowed = bool(visit.query("q") or kind or visit.cursor)
     return visit.show(
         LIST, "list", connections=page.items, next=page.next, fields=visit.fields, is_narrowed=is_narrowed
     )
@@ -60,7 +58,8 @@ async def save(visit: Visit) -> Response:
     """Save the form; with what differs, where somebody else has saved another since it was opened."""
     present = await visit.cases.connections.show(visit.actor, visit.parameter("connection_id"))
     document = read_connection_form(visit.sent, present["kind"])
-    shown, revision = {**present, **document}, visit.sent.whole("revision")
+    revision = visit.sent.whole("revision")
+    shown = {**present, **document, "revision": revision}
     try:
         patch = as_patch(with_password(document, visit.sent), present, revision)
         saved = await visit.cases.connections.change(visit.actor, present["id"], patch)
@@ -69,7 +68,8 @@ async def save(visit: Visit) -> Response:
     except Conflict as error:
         if revision == present["revision"]:  # its name can't change while it is used
             return _form(visit, shown, 409, errors=Errors({"name": str(error)}, str(error)))
-        return _form(visit, shown, 409, differing=differences(comparable(document), comparable(present), LABELS))
+        differing = differences(comparable(document), comparable(present), LABELS)
+        return _form(visit, {**present, **document}, 409, differing=differing)
     return visit.go(visit.path("connections"), f"{saved['name']} was saved.")
 
 
@@ -91,9 +91,11 @@ async def test(visit: Visit) -> Response:
     if connection_id is None:
         kind = _kind(visit.sent.text("kind"))
         present, document = empty_document(kind), read_connection_form(visit.sent, kind)
+        shown = {**present, **document}
     else:
         present = await cases.show(visit.actor, connection_id)
         document = read_connection_form(visit.sent, present["kind"])
+        shown = {**present, **document, "revision": visit.sent.whole("revision")}
     try:
         written = with_password(document, visit.sent)
         if connection_id is None:
@@ -104,7 +106,7 @@ async def test(visit: Visit) -> Response:
         tried = {"outcome": "failed", "error": str(error), "details": {}}
     if visit.is_partial:
         return visit.part(FORM, "outcome", tried=_told(tried, document))
-    return _form(visit, {**present, **document}, tried=_told(tried, document))
+    return _form(visit, shown, tried=_told(tried, document))
 
 
 async def test_saved(visit: Visit) -> Response:

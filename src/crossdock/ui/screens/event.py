@@ -152,7 +152,7 @@ async def show_steps(visit: Visit) -> Response:
     event_id = visit.parameter("event_id")
     event = await visit.cases.events.show(visit.actor, event_id)
     page = await visit.cases.events.steps(
-        visit.actor, event_id, prefix=visit.query("prefix"), limit=INLINE_STEPS, cursor=visit.query("cursor") or None
+        visit.actor, event_id, prefix=visit.query("prefix"), limit=INLINE_STEPS, cursor=visit.cursor
     )
     panels = [step_panel(visit, event, step) for step in page.items]
     return visit.page("event/steps.html", event=event, steps=panels, next=page.next, prefix=visit.query("prefix"))

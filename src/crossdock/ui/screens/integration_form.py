@@ -168,7 +168,7 @@ def _summary(visit: Visit, sent: Form, key_count: int) -> Summary:
     try:
         document = read_document(sent)
     except Invalid:  # the body schema is not JSON yet; that is told when the form is sent
-        document = read_document(Form([each for each in sent.fields if each[0] != "trigger.body_schema"]))
+        document = read_document(sent.without("trigger.body_schema"))
     keys = key_count + len(sent.rows("new_keys.label", "new_keys.key"))
     url = visit.cases.integrations.address(visit.actor, path_of(document))
     return summarise(document, sent, url, keys=keys)
@@ -201,8 +201,8 @@ def _with_presets(sent: Form, before: str, after: str) -> Form:
         for name in ("trigger.methods", "trigger.authentication.mode", "trigger.response_mode")
         if sent.all(name) == was.all(name)
     }
-    kept = [each for each in sent.fields if each[0] not in replaced]
-    return Form([*kept, *(each for each in now.fields if each[0] in replaced)])
+    kept = sent.without(*replaced)
+    return Form([*kept.fields, *(each for each in now.fields if each[0] in replaced)])
 
 
 def _again(shown: Filled, errors: Errors, status: int) -> Filled:

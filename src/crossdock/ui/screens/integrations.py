@@ -79,7 +79,7 @@ async def _page(visit: Visit) -> Page:
         type=visit.query("type") or None,
         status=status,
         health=",".join(chosen) or None,
-        cursor=visit.query("cursor") or None,
+        cursor=visit.cursor,
     )
 
 

@@ -14,7 +14,6 @@ from crossdock.manage.trials import NewTrial, TrialRequest
 from crossdock.model.errors import CrossdockError, FieldError, Invalid
 from crossdock.model.event import REDACTED
 from crossdock.model.outcome import Json
-from crossdock.model.story import between, duration_words
 from crossdock.ui.bodies import show_value
 from crossdock.ui.event_words import error_of
 from crossdock.ui.forms import NO_ERRORS, Errors, Form
@@ -147,7 +146,7 @@ def _gathered(rows: list[dict[str, str]]) -> dict[str, str | list[str]]:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or not 0 < int(text[:11]) < 2**31:
+    if not (text.isascii() and text.isdigit() and len(text) < 11 and 0 < int(text) < 2**31):
         raise invalid("the replay", (FieldError("workflow_version", "must be the number of a version"),))
     return int(text)
 
@@ -196,7 +195,6 @@ def _row(name: str, before: Json, after: Json) -> dict[str, Any]:
         change = "another output"
     else:
         change = "the same"
-    took = between(before["started_at"], before["finished_at"]) if before else None
     return {
         "id": name,
         "type": (after or before)["type"],
@@ -205,7 +203,6 @@ def _row(name: str, before: Json, after: Json) -> dict[str, Any]:
         "after": after["status"] if after else None,
         "answered": after["answered"] if after else "",
         "output": show_value(after["output"], 1_500) if after and change not in ("the same", "not reached") else None,
-        "took": duration_words(took) if took is not None else "",
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from crossdock.manage.fields import SET
+from crossdock.manage.fields import SET, is_secret_header
 from crossdock.manage.webhook_documents import default_settings
 from crossdock.model.outcome import Json
 from crossdock.ui.credential_form import (
@@ -29,6 +29,9 @@ LABELS = {
     "url": "URL",
     "body_template": "Body Template",
     "authentication": "Authentication Type",
+    "headers": "More headers",
+    "secrets": "Secrets for the template",
+    "signing_secret": "Signing secret",
     "filters": "Filters",
     "timeout_seconds": "Timeout in seconds",
     "response_validators": "Response Validators",
@@ -64,7 +67,13 @@ def read_webhook_form(form: Form) -> Json:
 def comparable(document: Json) -> Json:
     """The fields that people compare when two of them changed it; a typed secret is shown to nobody."""
     shown = {name: document[name] for name in LABELS}
-    return {**shown, "authentication": without_secrets(document["authentication"])}
+    return {
+        **shown,
+        "authentication": without_secrets(document["authentication"]),
+        "headers": {name: SET if is_secret_header(name) else value for name, value in document["headers"].items()},
+        "secrets": dict.fromkeys(document["secrets"], SET),
+        "signing_secret": document["signing_secret"] and SET,
+    }
 
 
 def as_patch(document: Json, present: Json, revision: Json) -> Json:

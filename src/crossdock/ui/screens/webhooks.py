@@ -30,8 +30,7 @@ MOST_CHOICES = 200
 
 async def show_list(visit: Visit) -> Response:
     wanted = {"active": True, "inactive": False}.get(visit.query("status"))
-    cursor = visit.query("cursor") or None
-    page = await visit.cases.webhooks.page(visit.actor, q=visit.query("q"), active=wanted, cursor=cursor)
+    page = await visit.cases.webhooks.page(visit.actor, q=visit.query("q"), active=wanted, cursor=visit.cursor)
     return visit.show(LIST, "list", webhooks=page.items, next=page.next, fields=visit.fields)
 
 
@@ -103,7 +102,7 @@ async def test(visit: Visit) -> Response:
             tried = await visit.cases.webhooks.test_unsaved(visit.actor, document)
         else:
             present = await visit.cases.webhooks.show(visit.actor, webhook_id)
-            shown = {**present, **document}
+            shown = {**present, **document, "revision": visit.sent.whole("revision")}
             patch = as_patch(document, present, present["revision"])
             tried = await visit.cases.webhooks.test(visit.actor, webhook_id, patch)
     except Invalid as error:
@@ -137,8 +136,7 @@ async def preview(visit: Visit) -> Response:
 async def show_deliveries(visit: Visit) -> Response:
     webhook_id = visit.parameter("webhook_id")
     webhook = await visit.cases.webhooks.show(visit.actor, webhook_id)
-    cursor = visit.query("cursor") or None
-    page = await visit.cases.webhooks.deliveries(visit.actor, webhook_id, cursor=cursor)
+    page = await visit.cases.webhooks.deliveries(visit.actor, webhook_id, cursor=visit.cursor)
     return visit.show(DELIVERIES, "list", webhook=webhook, deliveries=page.items, next=page.next, fields=visit.fields)
 
 

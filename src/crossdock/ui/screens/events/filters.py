@@ -11,13 +11,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from crossdock.manage.events import EventQuery
-from crossdock.model.states import RunState
 from crossdock.ui.visit import Visit
 
 CONDITIONS = ("status", "integration", "key", "method", "q", "from", "until", "last", "reply", "replay_of")
 """The fields that choose events, in the order of URLs."""
 QUICK_TIMES = (("PT15M", "15 min"), ("PT1H", "1 h"), ("PT24H", "24 h"), ("P7D", "7 d"), ("P30D", "30 d"))
-STATES = tuple(state.value for state in RunState)
 _ORDER = ("failed", "retrying", "waiting", "queued", "running", "succeeded", "canceled")
 """The states as they stand in the list of choices: what needs attention first."""
 

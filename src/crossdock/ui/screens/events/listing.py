@@ -67,8 +67,7 @@ async def show_refused(visit: Visit) -> Response:
 async def _show(visit: Visit, template: str, owner: str | None, names: dict[str, Any]) -> Response:
     try:
         wanted = Wanted.of(visit, owner)
-        cursor = visit.query("cursor") or None
-        found = await visit.cases.events.look(visit.actor, wanted.query, limit=SHOWN, cursor=cursor)
+        found = await visit.cases.events.look(visit.actor, wanted.query, limit=SHOWN, cursor=visit.cursor)
         picture = await _picture(visit, wanted)
     except Invalid as error:
         return await _refused_filter(visit, template, owner, names, error)
@@ -95,7 +94,7 @@ def _names(visit: Visit, wanted: Wanted, found: EventsFound) -> dict[str, Any]:
         "here": visit.request.url.path,
         "events": [_row(visit, event, wanted) for event in found.items],
         "found": found,
-        "is_first": not visit.query("cursor"),
+        "is_first": not visit.cursor,
         "methods": METHODS,
     }
 

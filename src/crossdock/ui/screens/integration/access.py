@@ -83,7 +83,7 @@ async def rotate_signing_secret(visit: Visit) -> Response:
 
 async def _page(visit: Visit, status: int = 200, **names: Any) -> Response:
     integration = await visit.cases.integrations.show(visit.actor, _id(visit))
-    page = await visit.cases.keys.page(visit.actor, integration["id"], cursor=visit.query("cursor") or None)
+    page = await visit.cases.keys.page(visit.actor, integration["id"], cursor=visit.cursor)
     now = visit.cases.health.now()
     given: dict[str, Any] = {"typed": NO_FORM, "errors": Errors(), "wrong_key": "", "once": {}, **names}
     call = sample_call(integration["trigger"]).curl(integration["url"])

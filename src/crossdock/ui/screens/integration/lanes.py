@@ -18,7 +18,7 @@ DONE = {"retry": "tried again", "skip": "skipped", "park": "parked"}
 async def show(visit: Visit) -> Response:
     """The lanes in which something waits, by key."""
     integration = await visit.cases.integrations.show(visit.actor, visit.parameter("integration_id"))
-    page = await visit.cases.lanes.page(visit.actor, integration["id"], cursor=visit.query("cursor") or None)
+    page = await visit.cases.lanes.page(visit.actor, integration["id"], cursor=visit.cursor)
     return visit.show(
         PAGE,
         "lanes",
@@ -40,9 +40,12 @@ async def decide(visit: Visit) -> Response:
     if not chosen:
         return visit.go(back, "Choose lanes first.", tone="warning")
     note, done, refused = visit.sent.text("note"), 0, []
-    for lane in chosen:
+    for value in chosen:
+        lane, _, head = value.partition(":")  # the head that was shown, which may be another one by now
         try:
-            await visit.cases.lanes.decide(visit.actor, integration_id, lane, decision, note=note)
+            await visit.cases.lanes.decide(
+                visit.actor, integration_id, lane, decision, note=note, event_id=head or None
+            )
         except CrossdockError as error:
             refused.append(str(error))
         else:

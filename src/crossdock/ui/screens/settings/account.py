@@ -13,6 +13,8 @@ from crossdock.ui.forms import NO_ERRORS, Errors
 from crossdock.ui.visit import Visit, reads, writes
 
 PAGE = "settings/account.html"
+MOST_SESSIONS = 100
+"""That somebody has at once: the store ends the oldest beyond them."""
 
 
 async def show_first(visit: Visit) -> Response:
@@ -56,8 +58,8 @@ async def end_others(visit: Visit) -> Response:
 
 async def _page(visit: Visit, status: int = 200, **names: Any) -> Response:
     given: dict[str, Any] = {"errors": NO_ERRORS, **names}
-    found = await visit.cases.sessions.page(visit.signed_in, limit=50)
-    return visit.page(PAGE, status, sessions=found.items, has_more=found.next is not None, **given)
+    found = await visit.cases.sessions.page(visit.signed_in, limit=MOST_SESSIONS)
+    return visit.page(PAGE, status, sessions=found.items, **given)
 
 
 routes = (

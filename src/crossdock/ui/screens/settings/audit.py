@@ -16,7 +16,7 @@ async def show_list(visit: Visit) -> Response:
     names = ("subject", "actor", "action", "q", "since", "until")
     query = AuditQuery(**{name: visit.query(name) or None for name in names})
     try:
-        found = await visit.cases.audit.page(visit.actor, query, cursor=visit.query("cursor") or None)
+        found = await visit.cases.audit.page(visit.actor, query, cursor=visit.cursor)
     except Invalid as error:
         return visit.page(LIST, 422, entries=[], next=None, fields=visit.fields, errors=Errors.of(error))
     return visit.show(LIST, "list", entries=found.items, next=found.next, fields=visit.fields, errors=NO_ERRORS)

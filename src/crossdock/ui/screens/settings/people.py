@@ -54,7 +54,7 @@ async def save(visit: Visit) -> Response:
     user_id, form = visit.parameter("user_id"), visit.sent
     roles = zip(form.all("role.workspace"), form.all("role.role"), strict=False)
     patch: Json = {"memberships": {slug: role or None for slug, role in roles}}
-    if visit.signed_in.is_administrator:
+    if visit.is_administrator:
         patch |= {"name": form.text("name"), "disabled": not form.is_on("enabled")}
     try:
         await visit.cases.users.change(visit.actor, user_id, patch)
@@ -86,8 +86,7 @@ async def delete(visit: Visit) -> Response:
 
 
 async def _list(visit: Visit, status: int = 200, **names: Any) -> Response:
-    cursor = visit.query("cursor") or None
-    found = await visit.cases.users.page(visit.actor, q=visit.query("q"), cursor=cursor)
+    found = await visit.cases.users.page(visit.actor, q=visit.query("q"), cursor=visit.cursor)
     given: dict[str, Any] = {"errors": NO_ERRORS, "member_errors": NO_ERRORS, "typed": visit.sent, **names}
     return visit.page(LIST, status, users=found.items, next=found.next, fields=visit.fields, **given)
 

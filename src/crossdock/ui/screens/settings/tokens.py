@@ -38,7 +38,7 @@ async def revoke(visit: Visit) -> Response:
 
 
 async def _list(visit: Visit, status: int = 200, **names: Any) -> Response:
-    found = await visit.cases.tokens.page(visit.actor, cursor=visit.query("cursor") or None)
+    found = await visit.cases.tokens.page(visit.actor, cursor=visit.cursor)
     given: dict[str, Any] = {"errors": NO_ERRORS, "typed": visit.sent, "made": None, **names}
     return visit.page(LIST, status, tokens=found.items, next=found.next, fields=visit.fields, days=DAYS, **given)
 

@@ -45,7 +45,7 @@ async def delete(visit: Visit) -> Response:
 
 
 async def _list(visit: Visit, status: int = 200, **names: Any) -> Response:
-    found = await visit.cases.workspaces.page(visit.actor, cursor=visit.query("cursor") or None)
+    found = await visit.cases.workspaces.page(visit.actor, cursor=visit.cursor)
     given: dict[str, Any] = {"errors": NO_ERRORS, "typed": visit.sent, **names}
     return visit.page(LIST, status, workspaces=found.items, next=found.next, fields=visit.fields, **given)
 

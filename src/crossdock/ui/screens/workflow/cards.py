@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crossdock.model.outcome import Json
-from crossdock.ui.screens.workflow.kinds import KINDS, words_of
+from crossdock.ui.screens.workflow.kinds import words_of
 from crossdock.ui.screens.workflow.lines import condition_line, line_of
 from crossdock.ui.screens.workflow.places import Branch, PlacedStep, every_step, field_of, place_steps, write_address
 
@@ -39,10 +39,6 @@ class Card:
     problems: tuple[Problem, ...]
     all_problems: int
     """Those of the steps inside it included."""
-
-    @property
-    def is_known(self) -> bool:
-        return self.kind in KINDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from typing import Any
 from crossdock.manage.workflows import NO_WORKFLOW
 from crossdock.model.errors import NotFound
 from crossdock.model.outcome import Json
-from crossdock.ui.screens.workflow.places import place_steps
 from crossdock.ui.visit import Visit
 
 
@@ -50,10 +49,6 @@ class Desk:
     def is_behind(self) -> bool:
         """Whether another version was published since the draft was begun."""
         return self.draft is not None and self.draft["based_on"] != self.published
-
-    @property
-    def has_steps(self) -> bool:
-        return bool(place_steps(self.document).steps)
 
 
 async def open_desk(visit: Visit) -> Desk:

@@ -90,7 +90,7 @@ def go_on(visit: Visit, desk: Desk, done: Done) -> Response:
 def changed_meanwhile(visit: Visit, desk: Desk) -> Response:
     """What somebody else did, and what can be done now."""
     step = _same_step(visit, desk)
-    fields = [(name, value) for name, value in visit.sent.fields if name not in ("page_token", "seen", "at")]
+    fields = visit.sent.without("page_token", "seen", "at").fields
     again = [*fields, ("seen", desk.seen), *([("at", write_address(step.address))] if step else [])]
     is_possible = step is not None or not visit.sent.text("was")
     return visit.page(
@@ -199,7 +199,7 @@ async def delete(visit: Visit) -> Response:
                 integration=desk.integration,
                 desk=desk,
                 step=step,
-                fields=[(name, value) for name, value in visit.sent.fields if name != "page_token"],
+                fields=visit.sent.without("page_token").fields,
                 at=lambda *parts: workflow_path(visit, *parts),
             )
     return await change(visit, lambda desk: _without(visit, desk))

@@ -40,7 +40,6 @@ class Kind:
     settings: tuple[Setting, ...] = ()
     contents: tuple[tuple[str, str], ...] = ()
     """Which keys can hold the content, of which a step has one at most."""
-    is_block: bool = False
 
 
 def _pairs(*values: str) -> tuple[tuple[str, str], ...]:
@@ -196,7 +195,6 @@ _FOR_EACH = Kind(
             has_expressions=False,
         ),
     ),
-    is_block=True,
 )
 
 _ASSERT = Kind(
@@ -245,14 +243,12 @@ KINDS: Mapping[str, Kind] = {
             "Switch",
             "Takes the first branch whose condition holds.",
             {"cases": [{"when": "{{ body.kind == 'a' }}", "steps": []}], "default": []},
-            is_block=True,
         ),
         Kind(
             "parallel",
             "Parallel",
             "Runs branches side by side.",
             {"branches": {"first": [], "second": []}},
-            is_block=True,
         ),
         _FOR_EACH,
         Kind("delay", "Delay", "Waits for a time, or until one. It survives restarts.", {"for": "PT5M"}),
@@ -263,8 +259,6 @@ KINDS: Mapping[str, Kind] = {
 }
 
 KIND_NAMES = frozenset(KINDS)
-GENERAL = ("when", "retry", "timeout", "on_error", "notes")
-"""What every step may say."""
 
 
 def words_of(kind: str) -> str:

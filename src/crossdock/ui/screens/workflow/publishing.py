@@ -98,8 +98,7 @@ async def drop(visit: Visit) -> Response:
 async def show_versions(visit: Visit) -> Response:
     """All versions, and what was published when."""
     desk = await open_desk(visit)
-    cursor = visit.query("cursor") or None
-    page = await visit.cases.workflows.versions(visit.actor, desk.id, cursor=cursor)
+    page = await visit.cases.workflows.versions(visit.actor, desk.id, cursor=visit.cursor)
     published = await visit.cases.workflows.publications(visit.actor, desk.id)
     return visit.page(
         "workflow/versions.html",

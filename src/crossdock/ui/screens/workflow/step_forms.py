@@ -267,10 +267,11 @@ def _cases(form: Form, settings: dict[str, Json]) -> dict[str, Json]:
     were = [case for case in old if isinstance(case, dict)] if isinstance(old, list) else []
     made: list[Json] = []
     for row in form.rows("case.was", "case.when"):
-        number = row["was"]
         if not row["when"].strip():
             continue
-        case = were[int(number)] if number.isdigit() and int(number) < len(were) else {"steps": []}
+        number = row["was"]
+        is_place = number.isascii() and number.isdigit() and len(number) < 6
+        case = were[int(number)] if is_place and int(number) < len(were) else {"steps": []}
         made.append({**case, "when": read_scalar(row["when"].strip())})
     return {"cases": made}
 

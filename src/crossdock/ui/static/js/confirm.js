@@ -1,5 +1,5 @@
-// Deeds that destroy ask first: a form with data-confirm opens a dialog of the page. With data-confirm-type the name of the
-// thing has to be typed. Without scripts the server's own undo or refusal is what protects.
+// Deeds that destroy ask first: a form with data-confirm opens a dialog of the page. Without scripts the server's
+// own undo or refusal is what protects.
 export function confirmDeeds() {
   document.addEventListener("submit", ask, true);
 }
@@ -13,7 +13,7 @@ function ask(event) {
   }
   event.preventDefault();
   event.stopImmediatePropagation();
-  const dialog = build(text, form.dataset.confirmButton ?? "Go on", form.dataset.confirmType);
+  const dialog = build(text, form.dataset.confirmButton ?? "Go on");
   dialog.addEventListener("close", () => {
     const agreed = dialog.returnValue === "yes";
     dialog.remove();
@@ -24,28 +24,17 @@ function ask(event) {
   dialog.showModal();
 }
 
-function build(text, words, typed) {
+function build(text, words) {
   const dialog = document.createElement("dialog");
   dialog.setAttribute("aria-labelledby", "confirm-text");
   const form = Object.assign(document.createElement("form"), { method: "dialog" });
   form.append(Object.assign(document.createElement("h2"), { id: "confirm-text", textContent: text }));
   const yes = Object.assign(document.createElement("button"), { className: "button danger", value: "yes", textContent: words });
-  if (typed) form.append(typing(typed, yes));
   const foot = Object.assign(document.createElement("div"), { className: "dialog-foot" });
-  const no = Object.assign(document.createElement("button"), { className: "button", value: "no", textContent: "Cancel", formNoValidate: true });
-  no.autofocus = !typed;
+  const no = Object.assign(document.createElement("button"), { className: "button", value: "no", textContent: "Cancel", autofocus: true });
   foot.append(no, yes);
   form.append(foot);
   dialog.append(form);
   document.body.append(dialog);
   return dialog;
-}
-
-function typing(name, yes) {
-  const label = Object.assign(document.createElement("label"), { className: "field" });
-  const input = Object.assign(document.createElement("input"), { autocomplete: "off", spellcheck: false, autofocus: true });
-  label.append(`Type ${name} to go on`, input);
-  yes.disabled = true;
-  input.addEventListener("input", () => { yes.disabled = input.value !== name; });
-  return label;
 }

@@ -76,7 +76,7 @@ function count() {
   every.checked = chosen > 0 && chosen === all().length;
   every.indeterminate = chosen > 0 && !every.checked;
   bar.querySelector("[data-chosen-count]").textContent = `${chosen} chosen`;
-  for (const button of bar.querySelectorAll("button")) button.disabled = chosen === 0;
+  for (const button of bar.querySelectorAll('button[name="deed"]')) button.disabled = chosen === 0;
 }
 
 // --- times in the reader's zone: the form sends them in UTC ---

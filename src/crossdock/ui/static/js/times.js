@@ -7,7 +7,6 @@ const forms = {
   full: (at) => `${day(at)} ${clock(at)}`,
   exact: (at) => `${day(at)} ${clock(at)}.${String(at.getMilliseconds()).padStart(3, "0")}`,
   day,
-  clock,
   ago,
 };
 
