@@ -103,6 +103,21 @@ async def test_the_quick_start_makes_a_database_that_works(own_postgres: OwnServ
         assert await store.read(current_revision) == LATEST_REVISION
 
 
+async def test_one_role_becomes_two(own_postgres: OwnServer) -> None:
+    carry_out(own_postgres, script("Quick start"))
+    async with open_store(url_of(own_postgres, "crossdock")):
+        pass
+
+    carry_out(own_postgres, script("From one role to two"))
+
+    database = open_database(url_of(own_postgres, "crossdock_owner"))
+    migrate(database)
+    database.dispose()
+    async with open_store(url_of(own_postgres, "crossdock")) as store:
+        with pytest.raises(Exception, match="must be owner|permission denied"):
+            await store.write(lambda connection: connection.execute(text("DROP TABLE rejection")))
+
+
 # --- passwords and TLS -----------------------------------------------------------------------------------------------
 
 NAME = "localhost"

@@ -36,7 +36,7 @@ def audit(program: Program) -> None:
     document = {"name": "Orders", "type": "webhook-trigger", "path": "orders", "trigger": {"response_mode": "async"}}
     made = program.add_integration({**document, "workflow": {"steps": [{"id": "one", "transform": {"a": 1}}]}})
     events = [program.call("orders", {"n": n}).document["id"] for n in range(EVENTS)]
-    job = program.admin("POST", "/events/replay", {"filter": {"integration": made}, "rate": 60})
+    job = program.admin("POST", "/events/replay", {"filter": {"integration": made}, "rate": 30})
     job_path = f"/bulk-jobs/{job['id']}"
 
     def done() -> int:

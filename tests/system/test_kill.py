@@ -25,7 +25,7 @@ async def test_promises_outlive_kills_on_sqlite(tmp_path: Path):
 async def test_promises_outlive_kills_on_postgresql(tmp_path: Path, postgres: ForeignServer):
     name = postgres.create_database()
 
-    report = await kill_repeatedly(tmp_path, Plan(kills=2, longest_seconds=1.0), database=postgres.url(name))
+    report = await kill_repeatedly(tmp_path, Plan(kills=3, longest_seconds=1.5), database=postgres.url(name))
 
     postgres.drop_database(name)
     assert report.problems() == {}

@@ -259,9 +259,7 @@ def _prepare_writer(connection: sqlite3.Connection, _record: object) -> None:
 def _prepare_reader(connection: sqlite3.Connection, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA query_only=ON")
-    cursor.execute(
-        "PRAGMA cache_size=-4096"
-    )  # the system keeps the file in memory, too; this times READERS is ours alone
+    cursor.execute("PRAGMA cache_size=-4096")  # for each reader; what is not in it is in the memory of the system
     cursor.close()
 
 
